@@ -1,0 +1,76 @@
+"""The snapshot of routes and keys that the controller pushes to every gateway, as one file of msgpack.
+
+A gateway answers from its last snapshot: a dead controller or database does not stop it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from gristmill.core.files import write_atomic
+from gristmill.core.types import Role, Signature
+
+
+class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
+    requests_per_minute: int | None = None
+    max_parallel: int | None = None
+
+
+class RouteKey(msgspec.Struct, frozen=True):
+    """A key as the gateway checks it: `secret_hash` is HMAC-SHA256(pepper, secret), 32 bytes."""
+
+    id: str
+    tenant: str
+    role: Role
+    secret_hash: bytes
+    scopes: tuple[str, ...] = ()  # empty: every endpoint of the tenant; else endpoint names
+    limits: KeyLimits = KeyLimits()
+    expires_at: float | None = None
+    weight: int = 1  # fair share across tenants
+
+
+class RouteReplica(msgspec.Struct, frozen=True):
+    id: str
+    socket: str
+
+
+class RouteVersion(msgspec.Struct, frozen=True):
+    """One version behind an endpoint: its share of the traffic is weight / sum of weights; 0 keeps it warm."""
+
+    model: str  # NAME@VERSION
+    digest: str
+    signature: Signature
+    weight: int
+    replicas: tuple[RouteReplica, ...]
+
+
+class EndpointLimits(msgspec.Struct, frozen=True):
+    max_queue: int = 1024  # requests waiting; one more is shed
+    max_batch_rows: int = 64
+    batch_wait_ms: float = 0.0  # 0: nobody waits for a timer
+    deadline_ms: int | None = None  # default of the endpoint; None: the installation's
+
+
+class RouteEndpoint(msgspec.Struct, frozen=True):
+    name: str
+    tenant: str
+    task: str
+    versions: tuple[RouteVersion, ...]
+    limits: EndpointLimits = EndpointLimits()
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    revision: int
+    keys: tuple[RouteKey, ...]
+    endpoints: tuple[RouteEndpoint, ...]
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+    write_atomic(path, msgspec.msgpack.encode(snapshot), mode=0o600)
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Raises FileNotFoundError; msgspec.DecodeError on a file of another format."""
+    return msgspec.msgpack.decode(path.read_bytes(), type=Snapshot)

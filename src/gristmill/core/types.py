@@ -1,0 +1,222 @@
+"""The words of Gristmill as frozen types. Only data: behaviour stands in the room that owns it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Role(StrEnum):
+    admin = "admin"  # everything, of every tenant
+    developer = "developer"  # data, runs, models, endpoints, books of its tenant
+    consumer = "consumer"  # calls endpoints of its tenant
+
+
+class RunKind(StrEnum):
+    train = "train"
+    evaluate = "evaluate"
+    optimize = "optimize"
+    search = "search"
+    explain = "explain"
+    batch = "batch"
+
+
+class RunState(StrEnum):
+    queued = "queued"
+    starting = "starting"
+    running = "running"
+    succeeded = "succeeded"
+    failed = "failed"
+    cancelled = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        return self in (RunState.succeeded, RunState.failed, RunState.cancelled)
+
+
+class Strategy(StrEnum):
+    rolling = "rolling"
+    blue_green = "blue-green"
+
+
+class Basis(StrEnum):
+    """How a figure is known."""
+
+    measured = "measured"
+    modelled = "modelled"
+    assumed = "assumed"
+
+
+class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One named tensor: `dtype` in the Open Inference Protocol's names, -1 in `shape` for a free dimension.
+
+    The first dimension is the batch. `low` and `high` bound the values where the task does; NaN is refused unless
+    `allow_nan`.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    low: float | None = None
+    high: float | None = None
+    allow_nan: bool = False
+
+
+class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a version takes and gives, in raw values, before preprocessing and after the task's own output step."""
+
+    task: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] | None = None  # class names in the order of the outputs' last dimension
+    features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input
+    target: str | None = None
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What a run or replica is granted."""
+
+    cores: float = 1.0
+    memory_bytes: int = 2 * 2**30
+    gpus: int = 0
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """A measured, modelled or assumed quantity; `value` None when the counter is absent, which is not zero."""
+
+    value: float | None
+    unit: str
+    basis: Basis
+    source: str  # `getrusage`, `rapl`, `codecarbon: TDP model`, ...
+    error: float | None = None  # relative half width of a 95 % band, where known
+
+
+class ResourceUse(msgspec.Struct, frozen=True):
+    """What one attempt of a run, or a stretch of a replica's life, has used so far."""
+
+    wall_s: float
+    cpu_s: float
+    peak_memory_bytes: int
+    energy: Measure  # joules
+    gpu_s: float = 0.0
+
+
+class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
+    """What one request used. Its id is the request's own: posted twice, it counts once."""
+
+    id: str
+    tenant: str
+    key: str
+    endpoint: str
+    model: str  # NAME@VERSION
+    digest: str
+    operation: str  # infer, explain
+    status: int
+    happened_at: float
+    items: int  # rows of the batch dimension
+    compute_us: int  # this request's share of its batches' time on the replica
+    latency_us: int
+    bytes_in: int
+    bytes_out: int
+    tokens: dict[str, int] = {}  # by class: prompt, cached, completion
+    replica: str = ""
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """`run.json` in a run's folder: all that the run's process needs; it opens no database and makes no HTTP call."""
+
+    id: str
+    tenant: str
+    kind: RunKind
+    attempt: int
+    seed: int
+    resources: Resources
+    blobs_url: str
+    recipe: dict[str, Any] | None = None  # train
+    model: str | None = None  # the name that a train run's version gets
+    dataset: DatasetRef | None = None
+    version: VersionRef | None = None  # evaluate, explain: the subject
+    against: VersionRef | None = None  # evaluate: the rival of the paired test
+    code: str = ""  # gristmill's version, for lineage
+    checkpoint_every_s: float = 10.0
+
+
+class DatasetRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A dataset version as a run sees it: `manifest` is data/versions' own description with its files' digests."""
+
+    name: str
+    version: int
+    digest: str
+    licence: str | None
+    manifest: dict[str, Any]
+
+
+class VersionRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A model version as a run sees it: its bundle stands unpacked in `folder`."""
+
+    model: str
+    version: int
+    digest: str
+    folder: str
+
+
+class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of `events.jsonl`, appended by the run, read by the controller and by whoever watches."""
+
+    at: float
+    kind: str  # started, metric, progress, checkpoint, heartbeat, message, ended
+    attempt: int = 0
+    step: int | None = None
+    epoch: float | None = None
+    values: dict[str, float] = {}  # metric: {"train/loss": 0.1}
+    total_steps: int | None = None
+    use: ResourceUse | None = None  # heartbeat: cumulative in this attempt
+    message: str | None = None
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """`result.json`, written last and whole: its presence is what ends an attempt well."""
+
+    state: RunState
+    attempt: int
+    use: ResourceUse
+    metrics: dict[str, float] = {}
+    report: dict[str, Any] = {}  # evaluation: metrics with intervals, slices, paired test
+    bundle_digest: str | None = None  # train: the bundle stands in `bundle/` of the run's folder
+    error: str | None = None
+
+
+class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """`replica.json` in a replica's folder: all that a worker needs."""
+
+    id: str
+    tenant: str
+    endpoint: str
+    model: str  # NAME@VERSION
+    digest: str
+    bundle: str  # folder
+    socket: str
+    resources: Resources
+    log_level: str = "INFO"
+
+
+class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """`gateway.json` in a gateway's folder."""
+
+    id: str
+    host: str
+    port: int
+    reuse_port: bool
+    control_socket: str
+    routes_file: str
+    pepper_file: str
+    journal: str  # folder of this gateway's own segments
+    journal_segment_bytes: int
+    journal_fsync: bool
+    max_body_bytes: int
+    client_idle_timeout_s: float
+    default_deadline_ms: int
+    drain_timeout_s: float
+    log_level: str = "INFO"
