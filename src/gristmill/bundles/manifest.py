@@ -1,4 +1,4 @@
-"""`manifest.json`: what a bundle is, and the digest of every other file in it. Its own sha256 is the bundle's digest."""
+"""`manifest.json`: what a bundle is, and the digests of its other files. Its own sha256 is the bundle's digest."""
 
 from __future__ import annotations
 

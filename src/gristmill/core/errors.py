@@ -97,8 +97,21 @@ class CorruptBundle(GristmillError):
 ERRORS: dict[str, type[GristmillError]] = {
     cls.code: cls
     for cls in (
-        Malformed, Unauthenticated, OverBudget, Forbidden, NotFound, Conflict, TooLarge, UnsupportedMediaType,
-        Unprocessable, RateLimited, Internal, Unavailable, DeadlineExceeded, StorageFull, CorruptBundle,
+        Malformed,
+        Unauthenticated,
+        OverBudget,
+        Forbidden,
+        NotFound,
+        Conflict,
+        TooLarge,
+        UnsupportedMediaType,
+        Unprocessable,
+        RateLimited,
+        Internal,
+        Unavailable,
+        DeadlineExceeded,
+        StorageFull,
+        CorruptBundle,
     )
 }
 

@@ -23,7 +23,7 @@ def full_disk_is_said() -> Iterator[None]:
 
 
 def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
-    """Write `data` beside `path`, fsync, rename over it, fsync the folder. Raises StorageFull; then `path` is as before."""
+    """Write `data` beside `path`, fsync, rename over it, fsync the folder. On StorageFull `path` is as before."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with full_disk_is_said():
         try:

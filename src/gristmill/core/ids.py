@@ -34,8 +34,9 @@ def check_name(name: str, what: str) -> str:
     """`name` if it may name a `what`; raises Unprocessable otherwise."""
     if not _NAME.fullmatch(name):
         raise Unprocessable(
-            f"{what} name {name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_', '-', starting with a letter or digit.",
-            field="name", got=name,
+            f"{what} name {name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_', '-', with a letter or digit first.",
+            field="name",
+            got=name,
         )
     return name
 

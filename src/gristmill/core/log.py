@@ -15,8 +15,13 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {"at": iso(record.created), "level": record.levelname.lower(), "logger": record.name,
-                "message": record.getMessage(), "request_id": getattr(record, "request_id", None) or request_id.get()}
+        line = {
+            "at": iso(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            "request_id": getattr(record, "request_id", None) or request_id.get(),
+        }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return msgspec.json.encode(line, enc_hook=str).decode()

@@ -31,7 +31,9 @@ class RaplMeter:
 
     @classmethod
     def found(cls) -> RaplMeter | None:
-        zones = [zone for zone in sorted(Path("/sys/class/powercap").glob("intel-rapl:[0-9]*")) if zone.name.count(":") == 1]
+        zones = [
+            zone for zone in sorted(Path("/sys/class/powercap").glob("intel-rapl:[0-9]*")) if zone.name.count(":") == 1
+        ]
         readable = [zone for zone in zones if os.access(zone / "energy_uj", os.R_OK)]
         return cls(readable) if readable else None
 

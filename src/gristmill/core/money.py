@@ -12,8 +12,8 @@ from gristmill.core.errors import Unprocessable
 
 MICRO = 1_000_000
 CURRENCIES = frozenset(
-    "AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN NOK NZD PLN RON RUB SEK SGD THB TRY TWD USD "
-    "ZAR".split()
+    """AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN NOK NZD PLN RON RUB SEK SGD THB TRY TWD USD
+    ZAR""".split()
 )
 _AMOUNT = re.compile(r"\s*(?P<number>[+-]?[0-9][0-9_]*(?:\.[0-9]+)?)\s*(?P<currency>[A-Za-z]{3})\s*")
 
@@ -32,10 +32,14 @@ def parse_money(text: str) -> Money:
     """`120USD`, `0.25 EUR` → Money. Raises Unprocessable on a negative, non-finite or unknown-currency amount."""
     match = _AMOUNT.fullmatch(text)
     if not match:
-        raise Unprocessable(f"{text!r} is not an amount of money: write a number and a currency, as in 120USD.", got=text)
+        raise Unprocessable(
+            f"{text!r} is not an amount of money: write a number and a currency, as in 120USD.", got=text
+        )
     currency = match["currency"].upper()
     if currency not in CURRENCIES:
-        raise Unprocessable(f"{currency!r} is not a known currency: use an ISO 4217 code such as USD or EUR.", got=currency)
+        raise Unprocessable(
+            f"{currency!r} is not a known currency: use an ISO 4217 code such as USD or EUR.", got=currency
+        )
     micro = to_micro(match["number"].replace("_", ""))
     if micro < 0:
         raise Unprocessable(f"{text!r} is negative: an amount of money here is 0 or more.", got=text)

@@ -32,6 +32,7 @@ def load(group: str, name: str) -> Any:
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise Unprocessable(
             f"There is no {group.removesuffix('s')} named {name!r}: installed are {', '.join(known) or 'none'}.{hint}",
-            got=name, expected=known,
+            got=name,
+            expected=known,
         )
     return entry.load()

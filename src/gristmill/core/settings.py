@@ -101,7 +101,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         folder = self.home_path / "sockets"
         if len(str(folder)) <= 60:
             return folder
-        return Path(tempfile.gettempdir()) / f"gristmill-{os.getuid()}-{hashlib.sha256(self.home.encode()).hexdigest()[:12]}"
+        return (
+            Path(tempfile.gettempdir())
+            / f"gristmill-{os.getuid()}-{hashlib.sha256(self.home.encode()).hexdigest()[:12]}"
+        )
 
 
 def default_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -119,12 +122,16 @@ def load_settings(flags: Mapping[str, Any] | None = None, environ: Mapping[str, 
         except tomllib.TOMLDecodeError as error:
             raise Unprocessable(f"settings.toml in the home folder is not valid TOML: {error}.") from None
     fields = Settings.__struct_fields__
-    values |= {field: environ[key] for field in fields if field != "home" and (key := f"GRISTMILL_{field.upper()}") in environ}
+    values |= {
+        field: environ[key] for field in fields if field != "home" and (key := f"GRISTMILL_{field.upper()}") in environ
+    }
     values |= {key: value for key, value in (flags or {}).items() if value is not None and key != "home"}
     for name in values:
         if name not in fields:
             near = difflib.get_close_matches(name, fields, 1)
-            raise Unprocessable(f"There is no setting {name!r}.{f' Did you mean {near[0]!r}?' if near else ''}", field=name)
+            raise Unprocessable(
+                f"There is no setting {name!r}.{f' Did you mean {near[0]!r}?' if near else ''}", field=name
+            )
     try:
         return msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:

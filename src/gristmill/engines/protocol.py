@@ -20,7 +20,7 @@ class ProcessSpec(msgspec.Struct, frozen=True):
 
 
 class Engine(Protocol):
-    """Registered in `gristmill.engines`. Holds no state that a folder does not hold: it can be made anew at any time."""
+    """Registered in `gristmill.engines`. Holds no state that a folder does not hold: it can be made anew."""
 
     def start(self, spec: ProcessSpec) -> None:
         """Start the process in a session of its own, so that it outlives its parent. Starting twice starts one."""

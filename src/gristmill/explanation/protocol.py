@@ -45,6 +45,8 @@ class Attribution(NamedTuple):
 class Explainer(Protocol):
     """Registered in `gristmill.explainers`. Made with no arguments."""
 
-    def explain(self, subject: Subject, inputs: Tensors, target: int | None, options: Mapping[str, Any]) -> list[Attribution]:
+    def explain(
+        self, subject: Subject, inputs: Tensors, target: int | None, options: Mapping[str, Any]
+    ) -> list[Attribution]:
         """Attribute each row of the raw `inputs`; `target` None explains the highest score. Raises Unprocessable."""
         ...

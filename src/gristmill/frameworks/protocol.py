@@ -43,7 +43,7 @@ class Watcher(Protocol):
     def checkpointed(self, step: int) -> None: ...
 
     def cancelled(self) -> bool:
-        """Asked at every step; when true, save a checkpoint and raise lab's Cancelled (core.errors.Conflict is not it)."""
+        """Asked at every step; when true, save a checkpoint and raise Cancelled."""
         ...
 
 

@@ -3,8 +3,20 @@
 from __future__ import annotations
 
 from sqlalchemy import (
-    JSON, BigInteger, Boolean, Column, Float, ForeignKeyConstraint, Index, Integer, LargeBinary, MetaData,
-    PrimaryKeyConstraint, String, Table, UniqueConstraint,
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    UniqueConstraint,
 )
 
 metadata = MetaData(
@@ -29,6 +41,7 @@ def _json(name: str, *, null: bool = False) -> Column[object]:
     return Column(name, JSON, nullable=null)
 
 
+# fmt: off
 # --- who -------------------------------------------------------------------------------------------------------
 tenants = Table(
     "tenants", metadata,
@@ -52,7 +65,8 @@ audit = Table(
 # --- data ------------------------------------------------------------------------------------------------------
 dataset_versions = Table(
     "dataset_versions", metadata,
-    _text("tenant"), _text("name"), Column("version", Integer, nullable=False), _text("digest"), _text("task", null=True),
+    _text("tenant"), _text("name"), Column("version", Integer, nullable=False), _text("digest"),
+    _text("task", null=True),
     _json("manifest"), _json("profile"), _text("source", null=True), _text("licence", null=True),
     Column("cost_micro", BigInteger, nullable=True), _text("currency", null=True),
     Column("rows", BigInteger, nullable=False), Column("bytes", BigInteger, nullable=False), _time("created_at"),
@@ -62,10 +76,13 @@ dataset_versions = Table(
 # --- work ------------------------------------------------------------------------------------------------------
 runs = Table(
     "runs", metadata,
-    _text("id"), _text("tenant"), _text("kind"), _text("state"), _text("name"), Column("priority", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False), _json("request"), _json("resources"), _json("progress"), _json("metrics"),
+    _text("id"), _text("tenant"), _text("kind"), _text("state"), _text("name"), Column("priority", Integer,
+    nullable=False),
+    Column("attempt", Integer, nullable=False), _json("request"), _json("resources"), _json("progress"),
+    _json("metrics"),
     _json("report"), _json("use"), _text("made", null=True), _text("error", null=True), _time("created_at"),
-    _time("started_at", null=True), _time("ended_at", null=True), Column("cancel", Boolean, nullable=False, default=False),
+    _time("started_at", null=True), _time("ended_at", null=True), Column("cancel", Boolean, nullable=False,
+    default=False),
     PrimaryKeyConstraint("id"), Index(None, "tenant", "created_at"), Index(None, "state"),
 )
 
@@ -74,7 +91,8 @@ versions = Table(
     "versions", metadata,
     _text("tenant"), _text("model"), Column("version", Integer, nullable=False), _text("digest"), _text("task"),
     _json("manifest"), _text("run", null=True), _json("metrics"), _text("state"), _time("created_at"),
-    PrimaryKeyConstraint("tenant", "model", "version"), UniqueConstraint("tenant", "model", "run"), Index(None, "digest"),
+    PrimaryKeyConstraint("tenant", "model", "version"), UniqueConstraint("tenant", "model", "run"),
+    Index(None, "digest"),
 )
 aliases = Table(
     "aliases", metadata,
@@ -99,13 +117,16 @@ endpoints = Table(
 rollouts = Table(
     "rollouts", metadata,
     _text("id"), _text("tenant"), _text("endpoint"), _text("strategy"), _text("state"), _json("detail"),
-    Column("generation", Integer, nullable=False), _text("error", null=True), _time("created_at"), _time("ended_at", null=True),
+    Column("generation", Integer, nullable=False), _text("error", null=True), _time("created_at"),
+    _time("ended_at", null=True),
     PrimaryKeyConstraint("id"), UniqueConstraint("tenant", "endpoint", "generation"),
 )
 replicas = Table(
     "replicas", metadata,
-    _text("id"), _text("tenant"), _text("endpoint"), _text("model"), _text("digest"), _text("state"), _json("resources"),
-    Column("restarts", Integer, nullable=False), _time("created_at"), _time("ready_at", null=True), _time("ended_at", null=True),
+    _text("id"), _text("tenant"), _text("endpoint"), _text("model"), _text("digest"), _text("state"),
+    _json("resources"),
+    Column("restarts", Integer, nullable=False), _time("created_at"), _time("ready_at", null=True),
+    _time("ended_at", null=True),
     _json("booked"), _text("error", null=True),
     PrimaryKeyConstraint("id"), Index(None, "tenant", "endpoint"), Index(None, "state"),
 )

@@ -32,7 +32,7 @@ class Task(Protocol):
     higher_is_better: bool
 
     def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
-        """Raw columns → examples. `labels` fixes the class order (that of training). Raises Unprocessable naming the column."""
+        """Raw columns → examples; `labels` fixes the class order (training's). Raises Unprocessable by column."""
         ...
 
     def signature(self, examples: Examples) -> Signature:
@@ -51,7 +51,7 @@ class Task(Protocol):
         ...
 
     def outputs(self, model_output: np.ndarray, signature: Signature) -> Tensors:
-        """What the model computed (logits [N,K], values [N,1]) → the signature's outputs (`probabilities`, `prediction`)."""
+        """The model's logits [N,K] or values [N,1] → the signature's outputs (`probabilities`, `prediction`)."""
         ...
 
     def answers(self, outputs: Tensors, signature: Signature, parameters: Mapping[str, Any]) -> list[Any]:
