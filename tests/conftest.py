@@ -1,0 +1,71 @@
+"""Real things, made once a session: a platform that is up, data in it, a trained and deployed model."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.running import Platform, eventually, platform
+
+WINE_RECIPE: dict[str, Any] = {
+    "name": "wine",
+    "task": "tabular-classification",
+    "data": {"dataset": "wine", "target": "target"},
+    "framework": "torch",
+    "architecture": {"name": "mlp", "hidden": [32, 32]},
+    "optimiser": {"name": "adamw", "learning_rate": 0.01},
+    "training": {"epochs": 12, "batch_size": 32, "seed": 7},
+    "resources": {"cores": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def wine_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """scikit-learn's wine: 178 real rows of 13 measurements."""
+    datasets = pytest.importorskip("sklearn.datasets")
+    wine = datasets.load_wine()
+    path = tmp_path_factory.mktemp("data") / "wine.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*wine.feature_names, "target"])
+        writer.writerows([*row, wine.target_names[target]] for row, target in zip(wine.data, wine.target, strict=True))
+    return path
+
+
+@pytest.fixture(scope="session")
+def wine_rows() -> list[list[float]]:
+    datasets = pytest.importorskip("sklearn.datasets")
+    return [[float(value) for value in row] for row in datasets.load_wine().data[:3]]
+
+
+def write_recipe(path: Path, **changes: Any) -> Path:
+    path.write_text(yaml.safe_dump(WINE_RECIPE | changes))
+    return path
+
+
+def with_wine(running: Platform, wine_csv: Path, folder: Path, versions: int = 2) -> Platform:
+    """Add wine, train `versions` versions of the model `wine`, deploy the first as endpoint `wine`."""
+    running.cli("data", "add", "wine", str(wine_csv), "--task", "tabular-classification", "--cost", "120USD")
+    recipe = write_recipe(folder / "wine.yaml")
+    for seed in range(versions):
+        running.cli("train", str(recipe), "--watch", "--set", f"training.seed={seed}")
+    running.cli("deploy", "wine@1", "--endpoint", "wine", "--replicas", "2")
+    eventually(lambda: endpoint_state(running, "wine") == "ready", 40, "the endpoint is not ready")
+    return running
+
+
+def endpoint_state(running: Platform, name: str) -> str:
+    return str(running.json("endpoints", "show", name)["state"])
+
+
+@pytest.fixture(scope="session")
+def wine_platform(tmp_path_factory: pytest.TempPathFactory, wine_csv: Path) -> Iterator[Platform]:
+    """A platform with wine@1 and wine@2 made, wine@1 behind the endpoint `wine` on two replicas."""
+    folder = tmp_path_factory.mktemp("platform")
+    with platform(folder / "home") as running:
+        yield with_wine(running, wine_csv, folder)

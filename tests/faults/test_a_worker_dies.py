@@ -1,0 +1,40 @@
+import signal
+import time
+
+from tests.running import Load, Platform, eventually
+
+
+def test_kill_9_of_a_worker_under_load_fails_no_request_and_it_is_back_within_5_s(
+    wine_platform: Platform, wine_rows: list[list[float]]
+) -> None:
+    with Load(wine_platform, "wine", wine_rows) as load:
+        eventually(lambda: len(load.answered) > 50, 20)
+        for folder in wine_platform.folders("replicas"):
+            killed = wine_platform.kill(folder)
+            started = time.monotonic()
+            eventually(
+                lambda folder=folder, killed=killed: _ready_again(wine_platform, folder, killed),
+                15,
+                "the replica is not back",
+            )
+            back_after_s = time.monotonic() - started
+            before = len(load.answered)
+            eventually(lambda before=before: len(load.answered) > before + 20, 10)
+            assert back_after_s <= 5, f"back after {back_after_s:.1f} s"
+    assert load.failures == []
+    assert load.broken == 0
+
+
+def test_a_hung_worker_is_noticed_and_replaced(wine_platform: Platform, wine_rows: list[list[float]]) -> None:
+    with Load(wine_platform, "wine", wine_rows) as load:
+        eventually(lambda: len(load.answered) > 20, 20)
+        folder = wine_platform.folders("replicas")[0]
+        hung = wine_platform.kill(folder, signal.SIGSTOP)
+        eventually(lambda: _ready_again(wine_platform, folder, hung), 20, "the hung replica was not replaced")
+    assert load.failures == []
+
+
+def _ready_again(running: Platform, folder: str, old_pid: int) -> bool:
+    replicas = running.client().endpoints.show("wine")["replicas"]
+    replica = next(replica for replica in replicas if folder.endswith(replica["id"]))
+    return folder in running.folders("replicas") and running.pid_of(folder) != old_pid and replica["state"] == "ready"

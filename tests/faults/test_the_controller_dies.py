@@ -1,0 +1,35 @@
+from tests.conftest import endpoint_state
+from tests.running import Load, Platform, eventually
+
+
+def test_kill_9_of_the_controller_fails_no_request_and_starts_nothing_twice(
+    wine_platform: Platform, wine_rows: list[list[float]]
+) -> None:
+    before = {
+        folder: wine_platform.pid_of(folder)
+        for kind in ("replicas", "gateways")
+        for folder in wine_platform.folders(kind)
+    }
+    with Load(wine_platform, "wine", wine_rows) as load:
+        eventually(lambda: len(load.answered) > 50, 20)
+        dead = wine_platform.kill("controller")
+        eventually(lambda: "controller" in _living(wine_platform) and wine_platform.pid_of("controller") != dead, 20)
+        eventually(lambda: wine_platform.cli("status", check=False).returncode == 0, 20)
+        assert endpoint_state(wine_platform, "wine") == "ready"
+        count = len(load.answered)
+        eventually(lambda: len(load.answered) > count + 50, 20)
+    after = {
+        folder: wine_platform.pid_of(folder)
+        for kind in ("replicas", "gateways")
+        for folder in wine_platform.folders(kind)
+    }
+    assert load.failures == []
+    assert load.broken == 0
+    assert after == before
+    assert sum("serving.worker" in " ".join(process.cmdline()) for process in wine_platform.processes()) == 2
+
+
+def _living(running: Platform) -> list[str]:
+    from gristmill.core.processes import living
+
+    return ["controller"] if living(running.home / "controller") else []
