@@ -1,0 +1,61 @@
+"""Arguments that several commands take, checked where they are read: what the line alone shows to be wrong exits 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.ids import parse_reference
+from gristmill.core.money import parse_money
+
+
+def checked(check: Callable[[str], Any]) -> Callable[[str], str]:
+    """A parser that keeps the text and turns `check`'s error into one of the command line."""
+
+    def parse(text: str) -> str:
+        try:
+            check(text)
+        except GristmillError as error:
+            raise typer.BadParameter(error.message) from None
+        return text
+
+    return parse
+
+
+def _whole_reference(text: str) -> None:
+    if parse_reference(text)[1] is None:
+        raise typer.BadParameter(f"write NAME@VERSION, as in {text}@1.")
+
+
+def split(reference: str) -> tuple[str, str]:
+    """A checked NAME@VERSION → its two parts."""
+    name, _, version = reference.partition("@")
+    return name, version
+
+
+def replica_count(text: str) -> int | str:
+    """`2`, or a range `1..4`. Raises BadParameter."""
+    low, dots, high = text.partition("..")
+    if not (low.isdecimal() and (not dots or high.isdecimal())):
+        raise typer.BadParameter("write a number, or a range such as 1..4.")
+    least, most = int(low), int(high or low)
+    if not 1 <= least <= most:
+        raise typer.BadParameter("at least one replica, and the lower number first, as in 1..4.")
+    return text if dots else least
+
+
+Version = Annotated[
+    str, typer.Argument(metavar="NAME@VERSION", help="A model's version.", parser=checked(_whole_reference))
+]
+Reference = Annotated[
+    str,
+    typer.Argument(metavar="NAME[@VERSION]", help="A name, or one of its versions.", parser=checked(parse_reference)),
+]
+Cost = Annotated[
+    str | None,
+    typer.Option("--cost", metavar="AMOUNT", help="What it cost, as in 120USD.", parser=checked(parse_money)),
+]
+reference_parser = checked(_whole_reference)

@@ -1,0 +1,208 @@
+"""`gristmill books`: what went in, what came out, what it cost and earned."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from gristmill.cli.connection import connect
+from gristmill.cli.failure import Failed
+from gristmill.cli.formats import moment, money
+from gristmill.cli.output import AsJson, facts, show, table, text
+
+app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
+
+
+class Report(StrEnum):
+    summary = "summary"
+    cost = "cost"
+    unit_cost = "unit-cost"
+    margin = "margin"
+    break_even = "break-even"
+    idle = "idle"
+
+
+class ExportTable(StrEnum):
+    postings = "postings"
+    usage = "usage"
+    events = "events"
+
+
+class ExportFormat(StrEnum):
+    csv = "csv"
+    parquet = "parquet"
+
+
+Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
+Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endpoint.")]
+
+
+@app.command("show")
+def show_(as_json: AsJson = False) -> None:
+    """Show the balance of every kind of account."""
+    with connect() as client:
+        document = client.books.report("summary")
+    show(document, as_json, report_view)
+
+
+@app.command()
+def entries(
+    account: Annotated[str | None, typer.Option(help="Only this account, as in version:digits@1.")] = None,
+    event: Annotated[str | None, typer.Option(help="Only this event.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the entries."""
+    with connect() as client:
+        found = client.books.entries(account=account, event=event, limit=limit)
+    fields = {
+        "WHEN": lambda row: moment(row.get("happened_at")),
+        "ACCOUNT": "account",
+        "AMOUNT": lambda row: money(None if row.get("unpriced") else row.get("micro"), row.get("currency")),
+        "QUANTITY": lambda row: f"{text(row['quantity'])} {row.get('unit') or ''}" if row.get("quantity") else "–",
+        "BASIS": "basis",
+        "EVENT": "event",
+    }
+    show(found, as_json, lambda rows: table(rows, fields, empty="No entry yet."))
+
+
+@app.command()
+def report(
+    name: Annotated[Report, typer.Argument(help="Which report.")] = Report.summary,
+    model: Model = None,
+    endpoint: Endpoint = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a report: cost by version and input, cost a request, margin, break-even, idle."""
+    with connect() as client:
+        document = client.books.report(str(name), model=model, endpoint=endpoint)
+    show(document, as_json, report_view)
+
+
+@app.command()
+def rates(
+    item: Annotated[str | None, typer.Option(help="Set this item's price, as in compute.cpu.")] = None,
+    price: Annotated[str | None, typer.Option(help="The price of one unit, as in 0.05USD.")] = None,
+    unit: Annotated[str | None, typer.Option(help="The unit, as in core_hour.")] = None,
+    card: Annotated[str, typer.Option(help="The rate card: cost, or price.")] = "cost",
+    note: Annotated[str, typer.Option(help="Where the price comes from.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List the rates, or set one with --item, --price and --unit; old rates keep their time."""
+    if (item is None, price is None, unit is None) not in ((True,) * 3, (False,) * 3):
+        raise typer.BadParameter("--item, --price and --unit belong together.")
+    with connect() as client:
+        found = client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note) if item else None
+        document = found or client.books.rates()
+    fields = {
+        "CARD": "card",
+        "ITEM": "item",
+        "UNIT": "unit",
+        "PRICE": lambda row: f"{row['price']} {row['currency']}",
+        "BASIS": "basis",
+        "FROM": lambda row: moment(row.get("valid_from")),
+        "NOTE": "note",
+    }
+    show(document, as_json, lambda rows: table(rows if isinstance(rows, list) else [rows], fields))
+
+
+@app.command()
+def hours(
+    who: Annotated[str, typer.Argument(help="Who worked, as in 'data scientist'.")],
+    count: Annotated[float, typer.Argument(min=0.0, metavar="HOURS", help="How many hours.")],
+    on: Annotated[str, typer.Argument(help="On what: a run's id, NAME@VERSION of a model, or a dataset.")],
+    as_json: AsJson = False,
+) -> None:
+    """Declare people's hours: they are an input like any other."""
+    with connect() as client:
+        document = client.books.declare_hours(who, count, on)
+    show(document, as_json, lambda _: f"{count:g} hours of {who} on {on} are in the books.")
+
+
+@app.command()
+def reverse(
+    event: Annotated[str, typer.Argument(help="The event's id.")],
+    reason: Annotated[str, typer.Option(help="Why.")],
+    as_json: AsJson = False,
+) -> None:
+    """Reverse a mistake: nothing in the books is ever changed."""
+    with connect() as client:
+        document = client.books.reverse(event, reason)
+    show(document, as_json, lambda _: f"{event} is reversed.")
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Prove that the books balance and that every usage record is posted once; exits 1 otherwise."""
+    with connect() as client:
+        document = client.books.check()
+    show(document, as_json, _check_view)
+    problems = document.get("problems") or []
+    if problems:
+        raise Failed(f"The books do not hold in {len(problems)} places: the first is {problems[0]}")
+
+
+@app.command()
+def export(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
+    table_name: Annotated[ExportTable, typer.Option("--table", help="What to export.")] = ExportTable.postings,
+    form: Annotated[ExportFormat, typer.Option("--format", help="As what.")] = ExportFormat.csv,
+    as_json: AsJson = False,
+) -> None:
+    """Export entries, usage records or events."""
+    with connect() as client:
+        data = client.books.export(str(table_name), format=str(form))
+    output.write_bytes(data)
+    document = {"table": str(table_name), "format": str(form), "path": str(output), "bytes": len(data)}
+    show(document, as_json, lambda done: f"{done['bytes']} bytes in {done['path']}.")
+
+
+def _check_view(check: dict[str, Any]) -> RenderableType:
+    plain = {key.replace("_", " "): text(value) for key, value in check.items() if key != "problems"}
+    problems = check.get("problems") or []
+    return Group(facts(plain), "The books balance." if not problems else "\n".join(map(text, problems)))
+
+
+def report_view(report: Any) -> RenderableType:
+    """A report: its lists of rows as tables, its other figures as facts; micro-units as money."""
+    if isinstance(report, list):
+        return rows_view(report, None)
+    currency = report.get("currency")
+    tables = {key: value for key, value in report.items() if isinstance(value, list) and value and _rows(value)}
+    plain = {_heading(key): _figure(key, value, currency) for key, value in report.items() if key not in tables}
+    parts: list[RenderableType] = [facts(plain)] if plain else []
+    for key, rows in tables.items():
+        parts += ["", f"[bold]{_heading(key)}[/bold]", rows_view(rows, currency)]
+    return Group(*parts)
+
+
+def rows_view(rows: list[dict[str, Any]], currency: str | None) -> RenderableType:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    fields = {
+        _heading(key).upper(): lambda row, key=key: _figure(key, row.get(key), row.get("currency") or currency)
+        for key in keys
+    }
+    return table(rows, fields)
+
+
+def _rows(value: list[Any]) -> bool:
+    return all(isinstance(row, dict) for row in value)
+
+
+def _heading(key: str) -> str:
+    return key.removesuffix("_micro").replace("_", " ")
+
+
+def _figure(key: str, value: Any, currency: str | None) -> str:
+    if key.endswith("_micro") and (value is None or isinstance(value, int)):
+        return money(value, currency)
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{_heading(name)} {_figure(f'{name}_micro' if key.endswith('_micro') else name, item, currency)}"
+            for name, item in value.items()
+        )
+    return text(value)

@@ -1,0 +1,103 @@
+"""`gristmill data`: datasets and their versions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from gristmill.cli.arguments import Cost, Reference
+from gristmill.cli.connection import connect
+from gristmill.cli.formats import moment, money, reference, size
+from gristmill.cli.output import AsJson, facts, show, table, text
+
+app = typer.Typer(no_args_is_help=True, help="Datasets and their versions.")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="The dataset's name.")],
+    path: Annotated[
+        Path, typer.Argument(exists=True, help="A file (CSV, JSONL, Parquet, NPZ, IDX) or an image folder.")
+    ],
+    task: Annotated[str | None, typer.Option(help="What it is for, as in image-classification.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    cost: Cost = None,
+    licence: Annotated[str | None, typer.Option(help="Its licence, as in CC-BY-4.0.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a version of a dataset: immutable, with schema, splits, licence and cost."""
+    with connect() as client:
+        version = client.datasets.add(
+            path, name=name, task=task, target=target, cost=cost, licence=licence, source=source
+        )
+    show(version, as_json, _added)
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the datasets."""
+    with connect() as client:
+        datasets = client.datasets.list()
+    fields = {
+        "DATASET": lambda row: reference(row["name"], row.get("version")),
+        "TASK": "task",
+        "ROWS": "rows",
+        "SIZE": lambda row: size(row.get("bytes")),
+        "LICENCE": "licence",
+        "ADDED": lambda row: moment(row.get("created_at")),
+    }
+    show(datasets, as_json, lambda rows: table(rows, fields, empty="No dataset yet: `gristmill data add NAME PATH`."))
+
+
+@app.command("show")
+def show_(dataset: Reference, as_json: AsJson = False) -> None:
+    """Show a dataset version; the newest one where none is named."""
+    name, _, version = dataset.partition("@")
+    with connect() as client:
+        found = client.datasets.get(name, version or None)
+    show(found, as_json, _view)
+
+
+@app.command()
+def profile(dataset: Reference, as_json: AsJson = False) -> None:
+    """Show what stands in a dataset version: columns, values, balance, suspects."""
+    name, _, version = dataset.partition("@")
+    with connect() as client:
+        found = client.datasets.profile(name, version or None)
+    show(found, as_json, profile_view)
+
+
+def _added(version: dict[str, Any]) -> RenderableType:
+    return f"{reference(version['name'], version['version'])}: {version['rows']} rows, {size(version['bytes'])}."
+
+
+def _view(version: dict[str, Any]) -> RenderableType:
+    cost = version.get("cost_micro")
+    return facts(
+        {
+            "dataset": reference(version["name"], version["version"]),
+            "task": version.get("task"),
+            "rows": version.get("rows"),
+            "size": size(version.get("bytes")),
+            "licence": version.get("licence") or "not stated",
+            "source": version.get("source"),
+            "cost": money(cost, version.get("currency")) if cost is not None else "not stated",
+            "added": moment(version.get("created_at")),
+            "digest": version.get("digest"),
+        }
+    )
+
+
+def profile_view(profile: dict[str, Any]) -> RenderableType:
+    """Scalars as facts, columns as a table; whatever else the profile holds as a line each."""
+    columns = profile.get("columns")
+    rows = [{"name": name, **facts_} for name, facts_ in columns.items()] if isinstance(columns, dict) else columns
+    plain = {key: text(value) for key, value in profile.items() if key != "columns"}
+    if not rows:
+        return facts(plain)
+    headings = list(dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], dict | list)))
+    return Group(facts(plain), "", table(rows, {heading.upper(): heading for heading in headings}))

@@ -1,0 +1,35 @@
+"""`gristmill deploy`: put a version behind an endpoint."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gristmill.cli.arguments import Version, replica_count, split
+from gristmill.cli.connection import connect
+from gristmill.cli.output import AsJson, progress_console, show
+from gristmill.core.types import Strategy
+
+
+def deploy(
+    version: Version,
+    endpoint: Annotated[str | None, typer.Option(help="The endpoint's name; the model's name otherwise.")] = None,
+    strategy: Annotated[Strategy, typer.Option(help="How the endpoint moves.")] = Strategy.rolling,
+    replicas: Annotated[
+        str, typer.Option(metavar="N|N..M", help="How many replicas.", callback=lambda text: str(replica_count(text)))
+    ] = "1",
+    wait: Annotated[bool, typer.Option(help="Wait until the endpoint is ready.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Deploy a version: no request fails while the endpoint moves to it."""
+    name = endpoint or split(version)[0]
+    with connect() as client:
+        document = client.endpoints.deploy(
+            version, endpoint=name, strategy=str(strategy), replicas=replica_count(replicas)
+        )
+        if wait:
+            with progress_console.status(f"{name} moves to {version} …"):
+                document = client.endpoints.wait(name)
+    sentence = f"Endpoint {name} serves {version}." if wait else f"Endpoint {name} moves to {version}."
+    show(document, as_json, lambda _: sentence)

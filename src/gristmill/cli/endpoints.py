@@ -1,0 +1,95 @@
+"""`gristmill endpoints`: what clients call."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from gristmill.cli.arguments import replica_count
+from gristmill.cli.connection import connect
+from gristmill.cli.formats import moment
+from gristmill.cli.output import AsJson, facts, show, table
+
+app = typer.Typer(no_args_is_help=True, help="Endpoints: what clients call.")
+Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the endpoints."""
+    with connect() as client:
+        endpoints = client.endpoints.list()
+    fields = {
+        "ENDPOINT": "name",
+        "STATE": "state",
+        "SERVES": _serves,
+        "REPLICAS": lambda row: len(row.get("replicas") or []),
+        "CHANGED": lambda row: moment(row.get("changed_at")),
+    }
+    show(
+        endpoints, as_json, lambda rows: table(rows, fields, empty="No endpoint yet: `gristmill deploy NAME@VERSION`.")
+    )
+
+
+@app.command("show")
+def show_(endpoint: Endpoint, as_json: AsJson = False) -> None:
+    """Show an endpoint: state, versions, replicas, rollout."""
+    with connect() as client:
+        document = client.endpoints.get(endpoint)
+    show(document, as_json, endpoint_view)
+
+
+@app.command()
+def rollback(endpoint: Endpoint, as_json: AsJson = False) -> None:
+    """Move an endpoint back to what it served before."""
+    with connect() as client:
+        client.endpoints.rollback(endpoint)
+        document = client.endpoints.wait(endpoint)
+    show(document, as_json, lambda done: f"Endpoint {endpoint} serves {_serves(done)}.")
+
+
+@app.command()
+def scale(
+    endpoint: Endpoint,
+    replicas: Annotated[str, typer.Argument(metavar="N|N..M", callback=lambda text: str(replica_count(text)))],
+    as_json: AsJson = False,
+) -> None:
+    """Change how many replicas an endpoint has."""
+    with connect() as client:
+        client.endpoints.scale(endpoint, replica_count(replicas))
+        document = client.endpoints.wait(endpoint)
+    show(document, as_json, lambda _: f"Endpoint {endpoint} has {replicas} replicas.")
+
+
+@app.command()
+def delete(endpoint: Endpoint, as_json: AsJson = False) -> None:
+    """Delete an endpoint; its requests under way are answered first."""
+    with connect() as client:
+        document = client.endpoints.delete(endpoint)
+    show(document or {"name": endpoint, "state": "deleting"}, as_json, lambda _: f"Endpoint {endpoint} is deleted.")
+
+
+def _serves(endpoint: dict[str, Any]) -> str:
+    versions = endpoint.get("versions") or []
+    return ", ".join(f"{one.get('model') or one.get('version')} ({one.get('weight')})" for one in versions) or "–"
+
+
+def endpoint_view(endpoint: dict[str, Any]) -> RenderableType:
+    rollout = endpoint.get("rollout") or {}
+    replicas = endpoint.get("replicas") or []
+    fields = {"REPLICA": "id", "MODEL": "model", "STATE": "state", "RESTARTS": "restarts", "ERROR": "error"}
+    return Group(
+        facts(
+            {
+                "endpoint": endpoint.get("name"),
+                "state": endpoint.get("state"),
+                "serves": _serves(endpoint),
+                "rollout": f"{rollout.get('strategy')}, {rollout.get('state')}" if rollout else None,
+                "error": rollout.get("error"),
+            }
+        ),
+        "",
+        table(replicas, fields, empty="No replica."),
+    )

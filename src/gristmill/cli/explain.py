@@ -1,0 +1,65 @@
+"""`gristmill explain`: why an endpoint answered so, with a picture and its faithfulness."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from gristmill.cli.connection import connect
+from gristmill.cli.output import AsJson, facts, show, table
+from gristmill.cli.predict import Endpoint, Input, read_input
+from gristmill.core.errors import Unprocessable
+
+MOST_ROWS = 12  # of the features or tokens that mattered most
+
+
+def explain(
+    endpoint: Endpoint,
+    input_: Input,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Save a picture (PNG) here.")] = None,
+    method: Annotated[str | None, typer.Option(help="integrated-gradients or occlusion.")] = None,
+    target: Annotated[int | None, typer.Option(min=0, help="Which output; the highest otherwise.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain an endpoint's prediction: what mattered how much, and how faithful that is."""
+    payload = read_input(input_)
+    with connect() as client:
+        answer = client.explain(endpoint, payload, method=method, target=target, render="png" if output else None)
+    if output:
+        save_picture(answer, output)
+    show(answer, as_json, lambda document: explanation_view(document["explanations"][0], output))
+
+
+def save_picture(answer: dict[str, Any], path: Path) -> None:
+    """Write the first explanation's picture. Raises Unprocessable when the answer has none."""
+    picture = answer["explanations"][0].get("picture")
+    if not picture:
+        raise Unprocessable("This explanation has no picture: leave -o out and read its figures.")
+    path.write_bytes(base64.b64decode(picture))
+
+
+def explanation_view(explanation: dict[str, Any], picture: Path | None) -> RenderableType:
+    names = explanation.get("names")
+    label = explanation.get("label")
+    parts: list[RenderableType] = [
+        facts(
+            {
+                "explains": label if label is not None else explanation.get("target"),
+                "score": explanation.get("score"),
+                "method": explanation.get("method"),
+                "deletion AUC": explanation.get("deletion_auc"),
+                "insertion AUC": explanation.get("insertion_auc"),
+                "convergence error": explanation.get("delta"),
+                "picture": str(picture) if picture else None,
+            }
+        )
+    ]
+    if names:
+        ranked = sorted(zip(names, explanation["values"], strict=True), key=lambda pair: -abs(pair[1]))
+        rows = [{"name": name, "value": value} for name, value in ranked[:MOST_ROWS]]
+        parts += ["", table(rows, {"WHAT": "name", "ATTRIBUTION": lambda row: f"{row['value']:+.4f}"})]
+    return Group(*parts)

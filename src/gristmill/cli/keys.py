@@ -1,0 +1,51 @@
+"""`gristmill keys`: API keys."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gristmill.cli.connection import connect
+from gristmill.cli.formats import moment
+from gristmill.cli.output import AsJson, facts, show, table
+from gristmill.core.types import Role
+
+app = typer.Typer(no_args_is_help=True, help="API keys.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="Who or what uses it.")],
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.consumer,
+    tenant: Annotated[str | None, typer.Option(help="Whose key; your own tenant's otherwise.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key. Its token is shown once and stored nowhere."""
+    with connect() as client:
+        made = client.keys.create(name=name, role=str(role), tenant=tenant)
+    show(made, as_json, lambda key: facts({"id": key["id"], "token": f"{key['token']}  (shown once: keep it now)"}))
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the keys; tokens are not among what is stored."""
+    with connect() as client:
+        keys = client.keys.list()
+    fields = {
+        "KEY": "id",
+        "NAME": "name",
+        "TENANT": "tenant",
+        "ROLE": "role",
+        "CREATED": lambda row: moment(row.get("created_at")),
+        "REVOKED": lambda row: moment(row.get("revoked_at")),
+    }
+    show(keys, as_json, lambda rows: table(rows, fields))
+
+
+@app.command()
+def revoke(key: Annotated[str, typer.Argument(metavar="KEY", help="The key's id.")], as_json: AsJson = False) -> None:
+    """Revoke a key: gateways refuse it at once."""
+    with connect() as client:
+        document = client.keys.revoke(key)
+    show(document or {"id": key, "revoked": True}, as_json, lambda _: f"Key {key} is revoked.")

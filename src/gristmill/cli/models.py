@@ -1,0 +1,162 @@
+"""`gristmill models`: models, their versions and aliases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import RenderableType
+
+from gristmill.cli.arguments import Reference, Version, split
+from gristmill.cli.connection import connect
+from gristmill.cli.formats import moment, size
+from gristmill.cli.output import AsJson, facts, show, table, text
+
+app = typer.Typer(no_args_is_help=True, help="Models, their versions and aliases.")
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List the models."""
+    with connect() as client:
+        models = client.models.list()
+    fields = {
+        "MODEL": lambda row: row.get("model") or row.get("name"),
+        "TASK": "task",
+        "VERSIONS": "versions",
+        "LATEST": "latest",
+        "ALIASES": "aliases",
+    }
+    show(models, as_json, lambda rows: table(rows, fields, empty="No model yet: `gristmill train RECIPE.yaml`."))
+
+
+@app.command("show")
+def show_(model: Reference, as_json: AsJson = False) -> None:
+    """Show a model with its versions, or one version with its manifest."""
+    name, _, version = model.partition("@")
+    with connect() as client:
+        found = client.models.get(name, version or None)
+    show(found, as_json, version_view if version else model_view)
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(exists=True, help="A bundle's folder, or a tar of one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Import a bundle as a new version; its digests and golden answers are checked first."""
+    with connect() as client:
+        version = client.models.import_(path)
+    show(version, as_json, lambda made: f"Imported as {made['model']}@{made['version']}.")
+
+
+@app.command()
+def export(
+    version: Version,
+    path: Annotated[Path, typer.Argument(help="The tar file to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Export a version's bundle as a tar file."""
+    with connect() as client:
+        written = client.models.export(*split(version), path)
+    document = {"version": version, "path": str(written or path)}
+    show(document, as_json, lambda done: f"{done['version']} is in {done['path']}.")
+
+
+@app.command()
+def verify(version: Version, as_json: AsJson = False) -> None:
+    """Check every stored file of a version against its digest; exits 1 naming the file that differs."""
+    with connect() as client:
+        document = client.models.verify(*split(version))
+    show(document, as_json, lambda _: f"{version} is what its manifest says.")
+
+
+@app.command()
+def alias(
+    version: Version,
+    name: Annotated[str, typer.Argument(metavar="ALIAS", help="As in champion.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Take the alias away.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a version an alias; it moves if another version has it."""
+    model, number = split(version)
+    with connect() as client:
+        if remove:
+            client.models.remove_alias(model, name)
+            document: dict[str, Any] = {"model": model, "alias": name, "version": None}
+        else:
+            document = client.models.set_alias(model, name, number)
+    sentence = f"{model}@{name} is no more." if remove else f"{model}@{name} is {version}."
+    show(document, as_json, lambda _: sentence)
+
+
+@app.command()
+def compare(
+    versions: Annotated[list[str], typer.Argument(metavar="NAME@VERSION...", help="Two or more versions.")],
+    as_json: AsJson = False,
+) -> None:
+    """Set versions side by side: size, parameters, metrics."""
+    with connect() as client:
+        found = [client.models.get(*(reference.partition("@")[::2])) for reference in versions]
+    show(found, as_json, _side_by_side)
+
+
+def model_view(model: dict[str, Any]) -> RenderableType:
+    versions = model.get("versions")
+    if not isinstance(versions, list):
+        return facts({key: text(value) for key, value in model.items()})
+    fields = {
+        "VERSION": lambda row: f"{row['model']}@{row['version']}",
+        "TASK": "task",
+        "STATE": "state",
+        "METRICS": "metrics",
+        "RUN": "run",
+        "MADE": lambda row: moment(row.get("created_at")),
+    }
+    return table(versions, fields)
+
+
+def version_view(version: dict[str, Any]) -> RenderableType:
+    manifest = version.get("manifest") or {}
+    return facts(
+        {
+            "version": f"{version['model']}@{version['version']}",
+            "task": version.get("task"),
+            "state": version.get("state"),
+            "runtime": manifest.get("runtime"),
+            "architecture": text(manifest.get("architecture")),
+            "parameters": manifest.get("parameters"),
+            "size": size(_bytes(manifest)),
+            "licence": manifest.get("licence") or "not stated",
+            **{name: text(value) for name, value in (version.get("metrics") or {}).items()},
+            "datasets": text((manifest.get("lineage") or {}).get("datasets")),
+            "run": version.get("run"),
+            "made": moment(version.get("created_at")),
+            "digest": version.get("digest"),
+        }
+    )
+
+
+def _side_by_side(versions: list[dict[str, Any]]) -> RenderableType:
+    columns = [f"{version['model']}@{version['version']}" for version in versions]
+    metrics = dict.fromkeys(name for version in versions for name in version.get("metrics") or {})
+    rows: list[dict[str, Any]] = [
+        {"": "parameters", **_row(columns, versions, lambda one: (one.get("manifest") or {}).get("parameters"))},
+        {"": "size", **_row(columns, versions, lambda one: size(_bytes(one.get("manifest") or {})))},
+        {"": "runtime", **_row(columns, versions, lambda one: (one.get("manifest") or {}).get("runtime"))},
+    ]
+    rows += [
+        {"": name, **_row(columns, versions, lambda one, name=name: (one.get("metrics") or {}).get(name))}
+        for name in metrics
+    ]
+    return table(rows, {heading: heading for heading in ("", *columns)})
+
+
+def _row(columns: list[str], versions: list[dict[str, Any]], field: Any) -> dict[str, Any]:
+    return {column: field(version) for column, version in zip(columns, versions, strict=True)}
+
+
+def _bytes(manifest: dict[str, Any]) -> int | None:
+    files = manifest.get("files")
+    return sum(entry["size"] for entry in files.values()) if files else None

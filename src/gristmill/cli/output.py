@@ -1,0 +1,76 @@
+"""What a command prints: a view for people, or with --json one document and nothing else on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Row = Mapping[str, Any]
+Field = str | Callable[[Any], Any]  # a key of the row, or what makes the cell from it
+
+console = Console()
+progress_console = Console(stderr=True)  # progress never mixes with what a command prints
+
+
+def show(document: Any, as_json: bool, view: Callable[[Any], RenderableType]) -> None:
+    """Print `document` as JSON, or its `view` for people."""
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode() + "\n")
+        sys.stdout.flush()
+    else:
+        console.print(view(document))
+
+
+def table(rows: Iterable[Row], fields: Mapping[str, Field], *, empty: str = "Nothing yet.") -> RenderableType:
+    """One line a row; `fields` maps a heading to the row's key, or to a function of the row."""
+    rows = list(rows)
+    if not rows:
+        return empty
+    made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in fields:
+        made.add_column(heading, overflow="fold")
+    for row in rows:
+        made.add_row(*(_cell(row, field) for field in fields.values()))
+    return made
+
+
+def facts(pairs: Mapping[str, Any]) -> RenderableType:
+    """A name and a value a line; values of None are left out."""
+    made = Table.grid(padding=(0, 2))
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    for name, value in pairs.items():
+        if value is not None:
+            made.add_row(name, value if _renderable(value) else text(value))
+    return made
+
+
+def text(value: Any) -> str:
+    """A cell's text: absent is a dash, floats get 4 significant figures."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(text, value))
+    return str(value)
+
+
+def _cell(row: Row, field: Field) -> RenderableType:
+    value = row.get(field) if isinstance(field, str) else field(row)
+    return value if _renderable(value) else text(value)
+
+
+def _renderable(value: Any) -> bool:
+    return hasattr(value, "__rich_console__") or hasattr(value, "__rich__")

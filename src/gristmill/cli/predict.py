@@ -1,0 +1,65 @@
+"""`gristmill predict`: call an endpoint."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import RenderableType
+
+from gristmill.cli.connection import connect
+from gristmill.cli.output import AsJson, show, table, text
+
+Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
+Input = Annotated[
+    str, typer.Argument(metavar="INPUT", help="A file (image, text, JSON), JSON itself, plain text, or - for stdin.")
+]
+
+
+def predict(endpoint: Endpoint, input_: Input, as_json: AsJson = False) -> None:
+    """Call an endpoint and print its answer."""
+    payload = read_input(input_)
+    with connect() as client:
+        answer = client.predict(endpoint, payload)
+    show(answer, as_json, answer_view)
+
+
+def read_input(given: str) -> Any:
+    """JSON where it is JSON, else text, else an image's bytes; from stdin (`-`), a file, or the argument itself."""
+    if given == "-":
+        return _decoded(sys.stdin.buffer.read())
+    if not given.lstrip().startswith(("{", "[", '"')) and _is_file(given):
+        return _decoded(Path(given).read_bytes())
+    return _decoded(given.encode())
+
+
+def _is_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except OSError:  # too long for a name: it is text
+        return False
+
+
+def _decoded(data: bytes) -> Any:
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        pass
+    try:
+        return data.decode().strip()
+    except UnicodeDecodeError:
+        return data
+
+
+def answer_view(answer: Any) -> RenderableType:
+    """A list of labels with scores as a table, one row an answer; anything else as it is."""
+    rows = answer if isinstance(answer, list) else [answer]
+    if rows and isinstance(rows[0], list):
+        rows = [{"row": number, **one} for number, row in enumerate(rows) for one in row if isinstance(one, dict)]
+    if rows and all(isinstance(row, dict) for row in rows):
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        return table(rows, {key.upper(): key for key in keys})
+    return text(answer)

@@ -1,0 +1,74 @@
+"""`gristmill train`: a version from a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Group, RenderableType
+
+from gristmill.cli.arguments import split
+from gristmill.cli.connection import connect
+from gristmill.cli.formats import money
+from gristmill.cli.live import watch as watch_live
+from gristmill.cli.output import AsJson, show
+from gristmill.cli.runs import fail_unless_succeeded, run_view
+from gristmill.client.sync import Client
+from gristmill.core.errors import Unprocessable
+from gristmill.tasks.recipe import parse_recipe, read_mapping, set_fields
+
+
+def _assignment(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    if not (equals and name.strip()):
+        raise typer.BadParameter(f"{text!r} is no FIELD=VALUE, as in training.epochs=3.")
+    return text
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", exists=True, dir_okay=False, help="The recipe.")],
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.", parser=_assignment),
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Higher is granted resources first.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a version from a recipe. Without --watch the run is queued and the command returns."""
+    wanted = parse_recipe(set_fields(_mapping(recipe), changes or []))
+    with connect() as client:
+        document = client.runs.train(wanted.model_dump(mode="json"), priority=priority)
+        if watch:
+            document = watch_live(client, document["id"], quiet=as_json, title=f"{wanted.name} {document['id']}")
+            document["cost"] = cost_of(client, document.get("made"))
+    show(document, as_json, _ended if watch else _queued)
+    if watch:
+        fail_unless_succeeded(document)
+
+
+def _mapping(recipe: Path) -> dict[str, Any]:
+    try:
+        return read_mapping(recipe.read_text())
+    except UnicodeDecodeError:
+        raise Unprocessable(f"{recipe.name} is not a text file: a recipe is YAML in UTF-8.") from None
+
+
+def cost_of(client: Client, made: str | None) -> dict[str, Any] | None:
+    """The books' row of the version `made`; None until the run's last event is posted."""
+    if made is None:
+        return None
+    report = client.books.report("cost", model=split(made)[0])
+    return next((row for row in report.get("versions", []) if row.get("version") == made), None)
+
+
+def _queued(run: dict[str, Any]) -> str:
+    return f"{run['id']} is {run['state']}: `gristmill runs watch {run['id']}` follows it."
+
+
+def _ended(run: dict[str, Any]) -> RenderableType:
+    cost = run.get("cost") or {}
+    total = cost.get("total_micro", cost.get("capitalised_micro"))
+    line = f"{run['made']} is made" if run.get("made") else f"{run['id']} is {run['state']}"
+    return Group(run_view(run), "", line + (f"; it cost {money(total, cost.get('currency'))}." if cost else "."))
