@@ -38,3 +38,10 @@ def answers(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def unused() -> int:
+    """A port of the loopback address that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
