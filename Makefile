@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: install demo test lint types imports format docs bench clean
+.PHONY: install demo test lint types imports format docs bench constraints clean
 
 install: $(STAMP)
 
@@ -36,11 +36,16 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 docs: $(STAMP)
-	$(BIN)/python docs/make_cli.py
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python -m gristmill.cli.reference > docs/cli.md
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# After a change of dependencies; local build tags such as +cpu are no part of a version that others can find.
+constraints:
+	echo "# The versions that this repository was built and tested with; 'make constraints' writes them from $(VENV)." > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v ' @ ' | sed 's/+cpu$$//' >> constraints.txt
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache
