@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gristmill.cli.failure import Failed, guarded
+from gristmill.cli.main import run
+from gristmill.core.errors import Conflict
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GRISTMILL_HOME", str(tmp_path))
+    return tmp_path
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["statu"], "Did you mean 'status'?"),
+        (["up", "--inference-port", "http"], "--inference-port"),
+        (["train"], "RECIPE.yaml"),
+        (["train", "no-such-file.yaml"], "no-such-file.yaml"),
+        (["deploy", "digits"], "write NAME@VERSION, as in digits@1"),
+        (["deploy", "Digits@1"], "does not name a version"),
+        (["deploy", "digits@1", "--replicas", "many"], "a range such as 1..4"),
+        (["deploy", "digits@1", "--replicas", "4..1"], "the lower number first"),
+        (["data", "add", "wine", ".", "--cost", "lots"], "is not an amount of money"),
+        (["books", "report", "profit"], "profit"),
+        (["keys", "create", "ci", "--role", "root"], "root"),
+    ],
+)
+def test_bad_arguments_exit_2_and_say_which(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert says in output.err
+    assert len(output.err.splitlines()) == 1
+
+
+def test_an_error_of_the_platform_exits_1_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: _raise(Conflict("Two at once."))) == 1
+    assert capsys.readouterr().err == "Two at once.\n"
+
+
+def test_a_command_that_says_no_exits_1_and_may_have_said_it_already(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: _raise(Failed())) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_bug_shows_no_traceback_but_keeps_it_in_the_log(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: _raise(KeyError("oops"))) == 1
+    sentence = capsys.readouterr().err
+    assert "Traceback" not in sentence
+    line = json.loads((home / "cli.log").read_text())
+    assert line["request_id"] in sentence
+    assert "KeyError" in line["traceback"]
+
+
+def test_an_interruption_is_no_failure_to_explain(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(lambda: _raise(KeyboardInterrupt())) == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+@pytest.mark.parametrize("command", ["status", "runs list", "books check", "endpoints list"])
+def test_without_a_platform_a_command_says_how_to_start_one(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRISTMILL_CONTROL_PORT", "9")  # discard: nothing listens there
+    assert run([*command.split(), "--json"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "gristmill up" in output.err
+    assert len(output.err.splitlines()) == 1

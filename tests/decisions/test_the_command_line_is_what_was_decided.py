@@ -1,0 +1,62 @@
+"""The surface that scripts rely on. To change it: change DESIGN section 5, then the list here, then `make docs`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import run
+from sys import executable
+from typing import Any
+
+import pytest
+from typer.core import TyperGroup
+
+from gristmill.cli.lazy_group import load
+from gristmill.cli.main import COMMANDS
+from gristmill.cli.reference import page
+
+SURFACE = """
+up, down, status, doctor, demo, train, evaluate, deploy, predict, explain,
+data add, data list, data show, data profile,
+runs list, runs show, runs logs, runs watch, runs cancel, runs resume,
+models list, models show, models import, models export, models verify, models alias, models compare,
+endpoints list, endpoints show, endpoints rollback, endpoints scale, endpoints delete,
+keys create, keys list, keys revoke, tenants create, tenants list,
+books show, books entries, books report, books rates, books hours, books reverse, books check, books export
+"""
+
+
+def commands() -> Iterator[tuple[str, Any]]:
+    for entry in COMMANDS:
+        command = load(entry)
+        if isinstance(command, TyperGroup):
+            yield from ((f"{entry.name} {name}", inner) for name, inner in command.commands.items())
+        else:
+            yield entry.name, command
+
+
+def test_the_commands_are_those_of_the_design() -> None:
+    assert {name for name, _ in commands()} == {name.strip() for name in SURFACE.split(",")}
+
+
+@pytest.mark.parametrize(("name", "command"), list(commands()), ids=[name for name, _ in commands()])
+def test_every_command_takes_json_and_has_help(name: str, command: Any) -> None:
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}
+    assert command.help
+    unexplained = [one.name for one in command.params if not one.help]
+    assert unexplained == []
+
+
+def test_the_help_page_in_the_docs_is_fresh() -> None:
+    written = Path(__file__).parents[2] / "docs" / "cli.md"
+    assert written.read_text() == page(), "run `make docs`"
+
+
+def test_help_answers_within_300_ms() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        run([executable, "-m", "gristmill.cli.main", "--help"], check=True, capture_output=True)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) <= 0.3
