@@ -1,0 +1,102 @@
+"""The ASGI application: a key first, then the dialect of the path, then the answer with its headers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gristmill.core import plugins
+from gristmill.core.errors import GristmillError, Internal, NotFound
+from gristmill.core.log import request_id as logged_request_id
+from gristmill.serving.gateway import health
+from gristmill.serving.gateway.body import ClientLeft, Receive
+from gristmill.serving.gateway.dialects.protocol import Dialect
+from gristmill.serving.gateway.metering import RecordIds
+from gristmill.serving.gateway.request import Request
+from gristmill.serving.gateway.serving import Serving
+from gristmill.serving.gateway.work import Answer, Header, Reply
+
+_log = logging.getLogger(__name__)
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+
+def load_dialects() -> dict[str, Dialect]:
+    """Every dialect registered in `gristmill.dialects`, by the first segment of its paths."""
+    dialects = [plugins.load("dialects", name)() for name in plugins.names("dialects")]
+    return {segment: dialect for dialect in dialects for segment in dialect.segments}
+
+
+class App:
+    """Deny by default: what is not health needs a key before anything else is looked at."""
+
+    def __init__(self, serving: Serving, dialects: dict[str, Dialect]) -> None:
+        self._serving = serving
+        self._dialects = dialects
+        self._ids = RecordIds()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        reply = health.reply(self._serving, scope["method"], scope["path"])
+        if reply is not None:
+            await _send(send, reply, ())
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        record_id = self._ids.next()
+        own_id = headers.get(b"x-request-id")
+        shown_id = own_id if own_id is not None and _SANE_ID(own_id) else record_id.encode()
+        try:
+            answer = await self._answer(scope, receive, headers, record_id, shown_id)
+        except (ClientLeft, asyncio.CancelledError):
+            return
+        extra = (
+            ((b"x-request-id", shown_id), (b"x-gristmill-model", answer.model.encode()))
+            if answer.model
+            else ((b"x-request-id", shown_id),)
+        )
+        await _send(send, answer.reply, extra)
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], record_id: str, shown_id: bytes
+    ) -> Answer:
+        path: str = scope["path"]
+        dialect = self._dialects.get(path[1:].partition("/")[0])
+        try:
+            key = self._serving.keys.authenticate(headers)
+            request = Request(self._serving, key, scope, headers, receive, record_id)
+            if dialect is not None:
+                return await dialect.answer(request)
+            if path == "/metrics":
+                text = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
+                return Answer(Reply(self._serving.metrics(key), text), "")
+            raise NotFound("There is nothing at this path.")
+        except GristmillError as error:
+            return Answer(_refusal(dialect or self._dialects["v2"], error), "")
+        except ClientLeft:
+            raise
+        except Exception:
+            logged_request_id.set(shown_id.decode())
+            _log.exception("a request failed")
+            bug = Internal("The gateway failed on this request; its log has the reason under the request id.")
+            return Answer(_refusal(dialect or self._dialects["v2"], bug), "")
+
+
+def _refusal(dialect: Dialect, error: GristmillError) -> Reply:
+    headers: list[Header] = [(b"content-type", b"application/json")]
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s + 0.5))).encode()))
+        headers.append((b"retry-after-ms", str(max(1, round(error.retry_after_s * 1e3))).encode()))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return Reply(dialect.error(error), tuple(headers), error.status)
+
+
+async def _send(send: Send, reply: Reply, extra: tuple[Header, ...]) -> None:
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), *extra]
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})

@@ -1,0 +1,95 @@
+"""What each request used, on file before its answer leaves."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+
+from gristmill.core.errors import GristmillError, StorageFull
+from gristmill.core.ids import new_id
+from gristmill.core.routes import RouteEndpoint, RouteVersion
+from gristmill.core.types import UsageRecord
+from gristmill.serving.gateway.work import Answer, Reply, Result, Work
+from gristmill.serving.wire.messages import Answered, Computed
+from gristmill.store.journal import Journal
+
+_log = logging.getLogger(__name__)
+
+
+class RecordIds:
+    """Unique for ever at a fraction of a microsecond: one random id a process, then a counter."""
+
+    def __init__(self) -> None:
+        self._start = new_id("req")
+        self._count = itertools.count(1)
+
+    def next(self) -> str:
+        return f"{self._start}{next(self._count):08x}"
+
+
+class Meter:
+    """Renders a batch's answers, appends its usage records in one write, then lets the answers go."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    def settle(
+        self,
+        endpoint: RouteEndpoint,
+        version: RouteVersion,
+        replica: str,
+        works: list[Work],
+        results: list[Result | None],
+        message: Computed | Answered,
+        now: float,
+    ) -> None:
+        """`compute_us` of the batch is shared by rows; a request that nobody awaits any more is recorded too."""
+        outcomes = [
+            _rendered(version, work, result) if result is not None else message.faults[i].error()
+            for i, (work, result) in enumerate(zip(works, results, strict=True))
+        ]
+        share = message.compute_us / (sum([work.rows for work in works]) or 1)
+        wall = time.time()
+        records = [
+            UsageRecord(
+                work.record_id,
+                endpoint.tenant,
+                work.key.id,
+                endpoint.name,
+                version.model,
+                version.digest,
+                work.operation,
+                work.ended or outcome.status,
+                wall,
+                work.rows,
+                round(share * work.rows),
+                int((now - work.arrived_at) * 1e6),
+                work.bytes_in,
+                len(outcome.body) if isinstance(outcome, Reply) else 0,
+                {},
+                replica,
+            )
+            for work, outcome in zip(works, outcomes, strict=True)
+        ]
+        try:
+            self._journal.append(records)
+        except StorageFull:
+            _log.warning("the usage journal has no room: %d answers are refused with 507", len(works))
+            outcomes = [_unmetered()] * len(works)
+        for work, outcome in zip(works, outcomes, strict=True):
+            if isinstance(outcome, Reply):
+                work.succeed(Answer(outcome, version.model))
+            else:
+                work.fail(outcome, outcome.status)
+
+
+def _unmetered() -> StorageFull:
+    return StorageFull("The disk is full: this request cannot be metered, so it is refused; free some space.")
+
+
+def _rendered(version: RouteVersion, work: Work, result: Result) -> Reply | GristmillError:
+    try:
+        return work.render(version, result)
+    except GristmillError as error:
+        return error

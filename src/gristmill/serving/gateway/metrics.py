@@ -1,0 +1,100 @@
+"""Counters on the hot path as plain integers; rendered in Prometheus' text format when asked."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Histogram:
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def lines(self, name: str, labels: str) -> Iterator[str]:
+        total = 0
+        for bound, count in zip((*self.bounds, "+Inf"), self.counts, strict=True):
+            total += count
+            yield f'{name}_bucket{{{labels},le="{bound}"}} {total}'
+        yield f"{name}_sum{{{labels}}} {self.sum:.6f}"
+        yield f"{name}_count{{{labels}}} {total}"
+
+
+class PoolMetrics:
+    """Of one version behind one endpoint."""
+
+    def __init__(self) -> None:
+        self.requests: dict[int, int] = {}  # by status
+        self.latency = Histogram(LATENCY_S)
+        self.batches = Histogram(BATCH_ROWS)
+        self.shed = 0
+        self.expired = 0
+        self.retries = 0
+
+    def request(self, status: int, seconds: float) -> None:
+        self.requests[status] = self.requests.get(status, 0) + 1
+        self.latency.observe(seconds)
+
+    def batch(self, rows: int) -> None:
+        self.batches.observe(rows)
+
+
+class Observed(NamedTuple):
+    """One pool as it stands."""
+
+    tenant: str
+    endpoint: str
+    version: str
+    metrics: PoolMetrics
+    queue: int
+    in_flight: int
+    ready: int
+
+
+_HELP = {
+    "gristmill_requests_total": ("counter", "Requests answered, by HTTP status."),
+    "gristmill_shed_total": ("counter", "Requests refused at once: queue full, or their deadline could not be met."),
+    "gristmill_expired_total": ("counter", "Requests whose deadline passed while they waited or computed."),
+    "gristmill_retries_total": ("counter", "Requests sent again after their worker died."),
+    "gristmill_queue_depth": ("gauge", "Requests that wait for a replica."),
+    "gristmill_in_flight": ("gauge", "Requests that wait or compute."),
+    "gristmill_ready": ("gauge", "1 while at least one replica is ready."),
+    "gristmill_request_seconds": ("histogram", "From arrival to answer."),
+    "gristmill_batch_rows": ("histogram", "Rows a batch."),
+}
+
+
+def render(pools: Iterable[Observed]) -> bytes:
+    """Prometheus text exposition format 0.0.4."""
+    lines: dict[str, list[str]] = {name: [] for name in _HELP}
+    for pool in pools:
+        labels = f'tenant="{pool.tenant}",endpoint="{pool.endpoint}",version="{pool.version}"'
+        for status, count in sorted(pool.metrics.requests.items()):
+            lines["gristmill_requests_total"].append(f'gristmill_requests_total{{{labels},code="{status}"}} {count}')
+        plain = {
+            "gristmill_shed_total": pool.metrics.shed,
+            "gristmill_expired_total": pool.metrics.expired,
+            "gristmill_retries_total": pool.metrics.retries,
+            "gristmill_queue_depth": pool.queue,
+            "gristmill_in_flight": pool.in_flight,
+            "gristmill_ready": pool.ready,
+        }
+        for name, value in plain.items():
+            lines[name].append(f"{name}{{{labels}}} {value}")
+        lines["gristmill_request_seconds"] += pool.metrics.latency.lines("gristmill_request_seconds", labels)
+        lines["gristmill_batch_rows"] += pool.metrics.batches.lines("gristmill_batch_rows", labels)
+    text = [
+        line
+        for name, (kind, says) in _HELP.items()
+        for line in (f"# HELP {name} {says}", f"# TYPE {name} {kind}", *lines[name])
+    ]
+    return ("\n".join(text) + "\n").encode()

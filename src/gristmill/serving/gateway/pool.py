@@ -1,0 +1,218 @@
+"""One version behind one endpoint: what waits for it, who computes it, what it costs."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Iterable
+
+from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Unavailable
+from gristmill.core.routes import RouteEndpoint, RouteReplica, RouteVersion
+from gristmill.serving.gateway.admission import FairQueue, admit
+from gristmill.serving.gateway.batching import form
+from gristmill.serving.gateway.cost import CostModel
+from gristmill.serving.gateway.exchange import Batch, split
+from gristmill.serving.gateway.metering import Meter
+from gristmill.serving.gateway.metrics import PoolMetrics
+from gristmill.serving.gateway.replicas import Replica
+from gristmill.serving.gateway.work import ExplainJob, Work
+from gristmill.serving.wire.messages import Answered, Computed
+
+_BATCHES_IN_FLIGHT = 2  # the second waits in the socket, so that the worker never waits for the gateway
+_DEATHS_TO_QUARANTINE = 2
+
+
+class Pool:
+    """The owner of its queue and replicas; lives on the event loop.
+
+    A work whose worker died goes again alone: a second death tells which request kills, and it is quarantined.
+    """
+
+    def __init__(
+        self, endpoint: RouteEndpoint, version: RouteVersion, meter: Meter, metrics: PoolMetrics, gateway: str
+    ) -> None:
+        self.endpoint = endpoint
+        self.version = version
+        self.digest = version.digest
+        self.signature = version.signature
+        self.queue = FairQueue()
+        self.cost = CostModel()
+        self.metrics = metrics
+        self.quarantined = 0
+        self._suspects: deque[Work] = deque()
+        self._replicas: dict[RouteReplica, Replica] = {}
+        self._leaving: list[Replica] = []
+        self._meter = meter
+        self._gateway = gateway
+        self._numbers = itertools.count(1)
+        self._loop = asyncio.get_running_loop()
+        self._dispatching = False
+        self._soonest = float("inf")  # no deadline here is earlier
+        self._by_length = version.signature.task.startswith("text")
+        self.update(endpoint, version)
+
+    def update(self, endpoint: RouteEndpoint, version: RouteVersion) -> None:
+        """Take over another snapshot's limits and replicas; what waits stays."""
+        self.endpoint, self.version = endpoint, version
+        for route in [route for route in self._replicas if route not in version.replicas]:
+            self._retire(self._replicas.pop(route))
+        for route in version.replicas:
+            if route not in self._replicas:
+                self._replicas[route] = Replica(route, self, self._gateway)
+
+    def _retire(self, replica: Replica) -> None:
+        self._leaving = [old for old in self._leaving if old.in_flight]
+        self._leaving.append(replica)
+        replica.close_when_done()
+
+    def close(self) -> list[Work]:
+        """Retire every replica; gives the works that still wait, to go elsewhere."""
+        for replica in self._replicas.values():
+            self._retire(replica)
+        self._replicas.clear()
+        waiting = [*self._suspects, *self.queue]
+        self._suspects.clear()
+        self.queue = FairQueue()
+        return [work for work in waiting if not work.ended]
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or compute here."""
+        computing = sum(len(batch.works) for batch in self._batches())
+        return computing + len(self.queue) + len(self._suspects)
+
+    @property
+    def ready(self) -> bool:
+        return any(replica.ready for replica in self._replicas.values())
+
+    @property
+    def all_ready(self) -> bool:
+        return all(replica.ready for replica in self._replicas.values())
+
+    def _batches(self) -> Iterable[Batch]:
+        for replica in [*self._replicas.values(), *self._leaving]:
+            yield from replica.in_flight.values()
+
+    def submit(self, work: Work) -> None:
+        """Queue it, or refuse it at once: Unavailable or DeadlineExceeded."""
+        if not self._replicas:
+            raise Unavailable("The endpoint has no replica yet: try again shortly.", retry_after_s=1.0)
+        busy = [batch.rows for replica in self._replicas.values() for batch in replica.in_flight.values()]
+        try:
+            admit(work, self.queue, self.endpoint.limits, self.cost, busy, len(self._replicas), self._loop.time())
+        except GristmillError:
+            self.metrics.shed += 1
+            raise
+        self.take(work)
+
+    def take(self, work: Work) -> None:
+        """Queue a work that was admitted before."""
+        self.queue.push(work)
+        self._soonest = min(self._soonest, work.deadline)
+        self._dispatch_soon()
+
+    def _dispatch_soon(self) -> None:
+        # One turn of the event loop later: every request that was read in this turn shares the batch.
+        if not self._dispatching:
+            self._dispatching = True
+            wait_s = self.endpoint.limits.batch_wait_ms / 1e3
+            if wait_s:
+                self._loop.call_later(wait_s, self._dispatch)
+            else:
+                self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._dispatching = False
+        while self.queue or self._suspects:
+            replica = min(
+                (replica for replica in self._replicas.values() if replica.ready),
+                key=lambda replica: sum(batch.rows for batch in replica.in_flight.values()),
+                default=None,
+            )
+            if replica is None or not self._fill(replica):
+                return
+
+    def _fill(self, replica: Replica) -> bool:
+        """Send it one batch; False when the least loaded replica has no room."""
+        in_flight = replica.in_flight
+        if any(work.deaths for batch in in_flight.values() for work in batch.works):
+            return False
+        if self._suspects:
+            if in_flight:
+                return False
+            suspect = self._suspects.popleft()
+            if not suspect.ended:
+                self._send(replica, [suspect], suspect.rows)
+            return True
+        if len(in_flight) >= _BATCHES_IN_FLIGHT or (in_flight and not self._worth_a_second(in_flight)):
+            return False
+        now = self._loop.time()
+        formed = form(self.queue, self.endpoint.limits.max_batch_rows, self.cost, now, by_length=self._by_length)
+        for work in formed.late:
+            self._too_late(work)
+        if formed.batch:
+            self._send(replica, formed.batch, formed.rows)
+        return bool(formed.batch or formed.late)
+
+    def _worth_a_second(self, in_flight: dict[int, Batch]) -> bool:
+        # Half of what computes now: below that, a few more requests will have come by the time it is done.
+        ahead = sum(batch.rows for batch in in_flight.values())
+        return 2 * self.queue.rows >= min(ahead, self.endpoint.limits.max_batch_rows)
+
+    def _send(self, replica: Replica, works: list[Work], rows: int) -> None:
+        batch = Batch(next(self._numbers), works, rows, self._loop.time())
+        self.metrics.batch(rows)
+        replica.send(batch)
+
+    # What the replicas tell (replicas.Owner)
+
+    def became_ready(self, replica: Replica, timings: tuple[tuple[int, float], ...]) -> None:
+        if not self.cost.seen:
+            self.cost.learn_all(timings)
+        self._dispatch_soon()
+
+    def answered(self, replica: Replica, batch: Batch, message: Computed | Answered, body: bytes) -> None:
+        now = self._loop.time()
+        if not isinstance(batch.works[0].job, ExplainJob):
+            self.cost.learn(batch.rows, now - max(batch.sent_at, replica.last_answer_at))
+        replica.last_answer_at = now
+        results = split(batch, message, body)
+        self._meter.settle(self.endpoint, self.version, replica.id, batch.works, results, message, now)
+        if self.queue or self._suspects:
+            self._dispatch()
+
+    def lost(self, replica: Replica, batches: list[Batch]) -> None:
+        """Put what was in flight at the head, each to go alone: the first retry is always allowed."""
+        for work in (work for batch in batches for work in batch.works if not work.ended):
+            work.deaths += 1
+            if work.deaths < _DEATHS_TO_QUARANTINE:
+                self.metrics.retries += 1
+                self._suspects.append(work)
+            else:
+                self.quarantined += 1
+                message = "This request was being computed when two workers died in a row; it is not tried again."
+                work.fail(Internal(message), Internal.status)
+        self._dispatch_soon()
+
+    def expire(self, now: float) -> None:
+        """Answer 504 to whatever is past its deadline, waiting or computing. Cheap while nothing is due."""
+        if now < self._soonest:
+            return
+        for work in self.queue.remove(lambda work: work.deadline <= now or bool(work.ended)):
+            self._too_late(work)
+        live = [*self.queue, *self._suspects, *(work for batch in self._batches() for work in batch.works)]
+        for work in live:
+            if work.deadline <= now and not work.ended:
+                self._too_late(work)
+        self._soonest = min((work.deadline for work in live if not work.ended), default=float("inf"))
+
+    def _too_late(self, work: Work) -> None:
+        if not work.ended:
+            self.metrics.expired += 1
+            work.fail(DeadlineExceeded("The deadline passed before the answer was computed."), DeadlineExceeded.status)
+
+    def forget(self, work: Work) -> None:
+        """The client left: its work is not computed if it still waits."""
+        work.leave()
+        self.queue.remove(lambda other: other is work)

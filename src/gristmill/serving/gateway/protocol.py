@@ -1,0 +1,76 @@
+"""HTTP connections that wait for a client only so long, and tell when it leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+LEFT = "gristmill.left"  # in the scope: what to call when the client goes before its answer
+_BYTES_A_SECOND = 64 * 1024  # a client that sends this fast may take longer than the timeout
+_MOST_HEADER_BYTES = 64 * 1024
+_TIMEOUT = (
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-type: application/json\r\n"
+    b"content-length: %d\r\n\r\n%b"
+)
+_SAYS = b'{"error":"The request did not arrive in time."}'
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's timeouts cover the pause between two requests only; this one notes since when a request is awaited."""
+
+    awaited_since: float | None = None  # of the loop's clock; None: the request is whole
+    received = 0  # bytes of the request that is awaited
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self.awaited_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            left: Any = cycle.scope.get(LEFT)
+            if left is not None:
+                left()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self.received += len(data)
+        if self.received > _MOST_HEADER_BYTES and self._in_headers():
+            self.transport.close()
+            return
+        super().data_received(data)
+
+    def _in_headers(self) -> bool:
+        return self.awaited_since is not None and (self.cycle is None or self.cycle.scope is not self.scope)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.awaited_since = self.loop.time()
+        self.received = 0
+
+    def on_message_complete(self) -> None:
+        self.awaited_since = None
+        super().on_message_complete()
+
+    def close_if_late(self, now: float, timeout_s: float) -> None:
+        """Close when the awaited request came neither whole within `timeout_s` nor at a fair rate."""
+        if self.awaited_since is None or now - self.awaited_since - self.received / _BYTES_A_SECOND < timeout_s:
+            return
+        if self.cycle is not None and not self.cycle.response_complete and not self.cycle.response_started:
+            self.transport.write(_TIMEOUT % (len(_SAYS), _SAYS))
+        self.transport.close()
+
+
+async def close_late_clients(connections: Iterable[object], timeout_s: float) -> None:
+    """Look over all connections, every so often, for ever: no timer a request."""
+    loop = asyncio.get_running_loop()
+    pause_s = min(0.5, timeout_s / 4)
+    while True:
+        await asyncio.sleep(pause_s)
+        now = loop.time()
+        for connection in list(connections):
+            if isinstance(connection, PatientProtocol):
+                connection.close_if_late(now, timeout_s - 2 * pause_s)

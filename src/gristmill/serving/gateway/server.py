@@ -1,0 +1,93 @@
+"""One gateway process: its sockets, its background tasks, its end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from gristmill.core.routes import Snapshot, read_snapshot
+from gristmill.core.types import GatewaySpec
+from gristmill.serving.gateway.app import App, load_dialects
+from gristmill.serving.gateway.control import Control
+from gristmill.serving.gateway.protocol import PatientProtocol, close_late_clients
+from gristmill.serving.gateway.serving import Serving
+
+_log = logging.getLogger(__name__)
+_KEEP_ALIVE_S = 75  # longer than the 60 s after which common proxies drop an idle connection
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own graceful end, with readiness withdrawn first."""
+
+    def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
+        super().__init__(config)
+        self._serving = serving
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._serving.draining = True
+        # A gateway told to end has ended well: uvicorn would raise the signal again after its shutdown.
+        self.should_exit = True
+
+
+def run(spec: GatewaySpec) -> None:
+    """Serve until SIGTERM; returns when what was in flight is answered."""
+    uvloop.run(_serve(spec))
+
+
+async def _serve(spec: GatewaySpec) -> None:
+    serving = Serving(spec, _first_snapshot(Path(spec.routes_file)))
+    config = uvicorn.Config(
+        App(serving, load_dialects()),
+        http=PatientProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(spec.drain_timeout_s),
+    )
+    server = _Server(config, serving)
+    control = await Control(serving).listen(spec.control_socket)
+    tasks = [
+        asyncio.create_task(serving.expire_for_ever()),
+        asyncio.create_task(close_late_clients(server.server_state.connections, spec.client_idle_timeout_s)),
+    ]
+    gc.collect()
+    gc.freeze()  # what start-up made is never garbage: keep the collector from walking it
+    gc.set_threshold(20_000, 20, 20)
+    try:
+        await server.serve([listening_socket(spec)])
+    finally:
+        control.close()
+        for task in tasks:
+            task.cancel()
+        serving.close()
+
+
+def _first_snapshot(path: Path) -> Snapshot:
+    try:
+        return read_snapshot(path)
+    except FileNotFoundError:
+        _log.warning("there is no routes file yet: every model is unknown until the controller writes one")
+        return Snapshot(0, (), ())
+
+
+def listening_socket(spec: GatewaySpec) -> socket.socket:
+    family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if spec.reuse_port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((spec.host, spec.port))
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,158 @@
+"""The gateway's state: the last snapshot's routes, the pools that serve them, a request's way through them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+from gristmill.core.errors import GristmillError, Unavailable
+from gristmill.core.routes import RouteKey, Snapshot, read_snapshot
+from gristmill.core.types import GatewaySpec
+from gristmill.serving.gateway.auth import KeyRing
+from gristmill.serving.gateway.limits import Limiter
+from gristmill.serving.gateway.metering import Meter
+from gristmill.serving.gateway.metrics import Observed, PoolMetrics, render
+from gristmill.serving.gateway.pool import Pool
+from gristmill.serving.gateway.routing import Route, Routes, Share
+from gristmill.serving.gateway.work import Answer, Work
+from gristmill.store.journal import Journal
+
+_EXPIRY_EVERY_S = 0.01
+_READY_WITHIN_S = 1.0
+PoolKey = tuple[str, str, str]  # tenant, endpoint, digest
+
+
+class Serving:
+    """Made on the running event loop; `reload` swaps the routes as one assignment."""
+
+    def __init__(self, spec: GatewaySpec, snapshot: Snapshot) -> None:
+        self.spec = spec
+        self.draining = False
+        journal = Path(spec.journal)
+        self._journal = Journal(journal, spec.journal_segment_bytes, spec.journal_fsync)
+        self._meter = Meter(self._journal)
+        self._limiter = Limiter(asyncio.get_running_loop().time)
+        self._loop = asyncio.get_running_loop()
+        self._pepper = Path(spec.pepper_file).read_bytes()
+        self._pools: dict[PoolKey, Pool] = {}
+        self._retired: list[Pool] = []
+        self._install(snapshot)
+
+    # Routes
+
+    async def reload(self) -> int:
+        """Read the routes file and route by it; waits a moment for its new replicas. Gives the revision."""
+        self._install(read_snapshot(Path(self.spec.routes_file)))
+        until = self._loop.time() + _READY_WITHIN_S
+        while self._loop.time() < until and not self._all_ready():  # noqa: ASYNC110 - the replicas' events are many
+            await asyncio.sleep(0.005)
+        return self.routes.revision
+
+    def _all_ready(self) -> bool:
+        return all(pool.all_ready for pool in self._pools.values())
+
+    def _install(self, snapshot: Snapshot) -> None:
+        pools: dict[PoolKey, Pool] = {}
+        routes: dict[tuple[str, str], Route] = {}
+        for endpoint in snapshot.endpoints:
+            of_endpoint = []
+            for version in endpoint.versions:
+                key = (endpoint.tenant, endpoint.name, version.digest)
+                pool = self._pools.get(key)
+                if pool is None:
+                    pool = Pool(endpoint, version, self._meter, PoolMetrics(), self.spec.id)
+                else:
+                    pool.update(endpoint, version)
+                pools[key] = pool
+                of_endpoint.append(pool)
+            routes[endpoint.tenant, endpoint.name] = Route(endpoint, of_endpoint)
+        gone = [pool for key, pool in self._pools.items() if key not in pools]
+        self.keys = KeyRing(snapshot.keys, self._pepper)
+        self.routes = Routes(snapshot.revision, routes)
+        self._pools = pools
+        self._retired = [pool for pool in self._retired if pool.in_flight] + gone
+        for pool in gone:
+            for work in pool.close():
+                self._reroute(pool, work)
+
+    def _reroute(self, old: Pool, work: Work) -> None:
+        """A request that waited for a version that is gone goes to the one that took its place."""
+        try:
+            pool = self.routes.find(work.key, old.endpoint.name).pick().pool
+            if pool.signature.inputs != old.signature.inputs:
+                raise Unavailable("The endpoint moved to a version with other inputs: send again.", retry_after_s=0.1)
+            pool.take(work)
+        except GristmillError as error:
+            work.fail(error, error.status)
+
+    # Requests
+
+    async def call(self, share: Share, work: Work, deadline_s: float | None) -> Answer:
+        """Queue `work` and wait for its answer. Raises its error."""
+        pool = share.pool
+        key = work.key
+        limits = pool.endpoint.limits
+        if deadline_s is None:
+            deadline_s = (limits.deadline_ms or self.spec.default_deadline_ms) / 1e3
+        work.deadline = work.arrived_at + deadline_s
+        counted = False
+        status = 200
+        try:
+            counted = self._limiter.enter(key)
+            pool.submit(work)
+            return await work.future
+        except GristmillError as error:
+            status = error.status
+            raise
+        except asyncio.CancelledError:
+            status = 499
+            pool.forget(work)
+            raise
+        finally:
+            if counted:
+                self._limiter.leave(key)
+            pool.metrics.request(status, self._loop.time() - work.arrived_at)
+
+    async def expire_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(_EXPIRY_EVERY_S)
+            now = self._loop.time()
+            for pool in [*self._pools.values(), *self._retired]:
+                pool.expire(now)
+
+    # What is under way
+
+    def now(self) -> float:
+        """Of the event loop's clock, seconds."""
+        return self._loop.time()
+
+    def in_flight(self) -> dict[str, int]:
+        counted: Counter[str] = Counter()
+        for pool in [*self._pools.values(), *self._retired]:
+            counted[pool.digest] += pool.in_flight
+        return dict(counted)
+
+    def quarantined(self) -> int:
+        return sum(pool.quarantined for pool in [*self._pools.values(), *self._retired])
+
+    def metrics(self, key: RouteKey) -> bytes:
+        """Of all tenants for an admin, else of the key's own."""
+        return render(
+            Observed(
+                pool.endpoint.tenant,
+                pool.endpoint.name,
+                pool.version.model,
+                pool.metrics,
+                len(pool.queue),
+                pool.in_flight,
+                int(pool.ready),
+            )
+            for pool in self._pools.values()
+            if key.role == "admin" or pool.endpoint.tenant == key.tenant
+        )
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._journal.close()

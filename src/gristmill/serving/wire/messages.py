@@ -1,0 +1,102 @@
+"""What a gateway and a worker say to each other: one frame a message, one message a batch.
+
+Tensor bytes lie behind the header in the order of the parts; a batch holds the requests' rows one after the other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gristmill.core.errors import GristmillError, from_code
+from gristmill.core.supervision import Ping
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """One tensor of a batch: `shape` is a row's, without the batch; `size` its bytes in the frame's body."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    size: int
+
+
+class Payload(msgspec.Struct, frozen=True, array_like=True):
+    """One request's raw body, for the task itself to parse."""
+
+    content_type: str | None
+    size: int
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True):
+    """Why one request of a batch has no answer: an error of core.errors that crossed the socket."""
+
+    code: str
+    message: str
+    details: dict[str, Any] = {}
+
+    def error(self) -> GristmillError:
+        return from_code(self.code, self.message, **self.details)
+
+
+class Hello(msgspec.Struct, frozen=True, tag="hello"):
+    """A gateway's first message on its connection; answered by Ready as soon as the version is loaded."""
+
+    gateway: str
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    digest: str
+    timings: tuple[tuple[int, float], ...] = ()  # of the warm-up: (rows, seconds), a first guess of the cost
+
+
+class Draining(msgspec.Struct, frozen=True, tag="draining"):
+    """The worker was told to end: it answers what it has; send no more and close."""
+
+
+class Compute(msgspec.Struct, frozen=True, tag="compute"):
+    batch: int
+    rows: list[int]  # of each request
+    inputs: tuple[Part, ...]
+
+
+class Parse(msgspec.Struct, frozen=True, tag="parse"):
+    batch: int
+    payloads: list[Payload]
+
+
+class Explain(msgspec.Struct, frozen=True, tag="explain"):
+    """One request: tensors when `payload` is None, else a raw body for the task to parse."""
+
+    batch: int
+    rows: int
+    inputs: tuple[Part, ...]
+    payload: Payload | None
+    parameters: dict[str, Any]
+
+
+class Computed(msgspec.Struct, frozen=True, tag="computed"):
+    """Output rows of the requests without a fault, one after the other; `faults` by the request's place."""
+
+    batch: int
+    outputs: tuple[Part, ...]
+    compute_us: int
+    faults: dict[int, Fault] = {}
+
+
+class Answered(msgspec.Struct, frozen=True, tag="answered"):
+    """One JSON document a request (empty where it has a fault): the task's answers, or the explanations."""
+
+    batch: int
+    sizes: list[int]
+    rows: list[int]
+    compute_us: int
+    faults: dict[int, Fault] = {}
+
+
+ToWorker = Ping | Hello | Compute | Parse | Explain
+ToGateway = Ready | Draining | Computed | Answered
+
+decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
+decode_to_gateway = msgspec.msgpack.Decoder(ToGateway).decode

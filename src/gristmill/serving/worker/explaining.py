@@ -1,0 +1,60 @@
+"""The version as an explainer's subject, and its explanations as one JSON document."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from gristmill.core.errors import Unprocessable
+from gristmill.explanation.explain import Explanation, explain, render_html, render_png
+from gristmill.explanation.protocol import Subject
+from gristmill.frameworks.protocol import Differentiable
+from gristmill.serving.worker.version import Version
+from gristmill.tasks.protocol import Tensors
+
+_RENDERED = {"png": render_png, "html": render_html}
+_OWN = ("method", "target", "render")  # what is not the explainer's own option
+
+
+def subject(version: Version) -> Subject:
+    """Scores are the task's own outputs (probabilities, or values), whatever the runtime gives."""
+    signature = version.manifest.signature
+    (first, *_) = signature.outputs
+
+    def predict(model_inputs: Tensors) -> np.ndarray:
+        return version.task.outputs(version.runtime.infer(model_inputs), signature)[first.name]
+
+    runtime = version.runtime
+    gradients = runtime.integrated_gradients if isinstance(runtime, Differentiable) else None
+    return Subject(signature, version.preprocessing, predict, gradients)
+
+
+def explanations(version: Version, raw: Tensors, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+    """One document a row. Raises Unprocessable for an unknown method, target or picture."""
+    about = subject(version)
+    default = "occlusion" if about.gradients is None else "integrated-gradients"
+    method = str(parameters.get("method") or default)
+    picture = parameters.get("render")
+    if picture is not None and picture not in _RENDERED:
+        raise Unprocessable(f"Pictures are {', '.join(_RENDERED)}: got {picture!r}.", field="render", got=picture)
+    options = {name: value for name, value in parameters.items() if name not in _OWN}
+    found = explain(about, raw, method=method, target=_target(parameters), options=options)
+    return [_document(one, raw, row, picture) for row, one in enumerate(found)]
+
+
+def _target(parameters: dict[str, Any]) -> int | None:
+    target = parameters.get("target")
+    if target is None or (isinstance(target, int) and not isinstance(target, bool)):
+        return target
+    raise Unprocessable("`target` is the number of an output.", field="target", expected="integer", got=target)
+
+
+def _document(explanation: Explanation, raw: Tensors, row: int, picture: str | None) -> dict[str, Any]:
+    document = {field: getattr(explanation, field) for field in explanation.__struct_fields__}
+    if picture is not None:
+        one = {name: values[row] for name, values in raw.items()}
+        drawn = _RENDERED[picture](explanation, one)
+        document["picture"] = base64.b64encode(drawn).decode() if isinstance(drawn, bytes) else drawn
+    return document

@@ -1,0 +1,41 @@
+"""What a worker says of itself; written by the computing thread, read by those that answer pings."""
+
+from __future__ import annotations
+
+import time
+
+from gristmill.core.measurement import Meter
+from gristmill.core.supervision import Pong
+
+
+class WorkerState:
+    """Single values, each set whole: no lock is needed."""
+
+    def __init__(self) -> None:
+        self.state = "loading"
+        self.error: str | None = None
+        self.rows = 0
+        self.busy_total_s = 0.0
+        self._busy_since: float | None = None
+        self._meter = Meter()
+
+    def begin(self) -> float:
+        self._busy_since = now = time.monotonic()
+        return now
+
+    def end(self, started: float, rows: int) -> float:
+        """Count a batch; gives the seconds it took."""
+        took = time.monotonic() - started
+        self._busy_since = None
+        self.rows += rows
+        self.busy_total_s += took
+        return took
+
+    def fail(self, sentence: str) -> None:
+        self.error = sentence
+        self.state = "failed"
+
+    def pong(self) -> Pong:
+        since = self._busy_since
+        busy_s = 0.0 if since is None else time.monotonic() - since
+        return Pong(self.state, busy_s, self.rows, self.busy_total_s, self._meter.read(), self.error)

@@ -1,0 +1,79 @@
+"""The one version that a worker holds: raw tensors in, the signature's outputs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from gristmill.bundles.digests import verify
+from gristmill.bundles.manifest import PREPROCESSING, Manifest
+from gristmill.bundles.replay import replay
+from gristmill.core import plugins
+from gristmill.core.errors import CorruptBundle
+from gristmill.core.types import ReplicaSpec, TensorSpec
+from gristmill.frameworks.protocol import Runtime
+from gristmill.serving.wire.dtypes import BYTES, NUMPY
+from gristmill.tasks.preprocessing import Preprocessing, decode_preprocessing
+from gristmill.tasks.protocol import Task, Tensors
+
+_WARM_UP_ROWS = (1, 2, 8, 32, 64)
+_ROUNDS = 3
+_WARM_UP_TEXT = b"Every miller draws water to his own mill."
+
+
+class Version(NamedTuple):
+    manifest: Manifest
+    task: Task
+    preprocessing: Preprocessing
+    runtime: Runtime
+
+    def outputs(self, raw: Tensors) -> Tensors:
+        """Raw tensors of any number of rows → the signature's outputs."""
+        scores = self.runtime.infer(self.preprocessing.apply(raw))
+        return self.task.outputs(scores, self.manifest.signature)
+
+
+def load(spec: ReplicaSpec) -> tuple[Version, tuple[tuple[int, float], ...]]:
+    """Verify every file, load, warm up, replay the golden inputs → the version and (rows, seconds) of the warm-up.
+
+    Raises CorruptBundle naming the file, Unprocessable; a version that no longer gives its golden answers is refused.
+    """
+    bundle = Path(spec.bundle)
+    manifest = verify(bundle, spec.digest)
+    task: Task = plugins.load("tasks", manifest.task)()
+    runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
+    preprocessing = _preprocessing(bundle)
+    version = Version(manifest, task, preprocessing, runtime.load(bundle, manifest, spec.resources))
+    timings = tuple(_warm_up(version))
+    replay(bundle, version.outputs)
+    return version, timings
+
+
+def _preprocessing(bundle: Path) -> Preprocessing:
+    try:
+        return decode_preprocessing((bundle / PREPROCESSING).read_bytes())
+    except (OSError, msgspec.DecodeError) as error:
+        raise CorruptBundle(f"{PREPROCESSING} cannot be read: {error}.", file=PREPROCESSING) from None
+
+
+def _warm_up(version: Version) -> Iterator[tuple[int, float]]:
+    """First calls are slow, so each size runs once unseen; the gateway's cost model starts from the rest."""
+    for rows in _WARM_UP_ROWS:
+        raw = {spec.name: _example(spec, rows) for spec in version.manifest.signature.inputs}
+        version.outputs(raw)
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            version.outputs(raw)
+            yield rows, time.perf_counter() - started
+
+
+def _example(spec: TensorSpec, rows: int) -> np.ndarray:
+    shape = (rows, *(1 if size == -1 else size for size in spec.shape[1:]))
+    if spec.dtype == BYTES:
+        return np.full(shape, _WARM_UP_TEXT, dtype=object)
+    return np.full(shape, spec.low or 0, dtype=NUMPY.get(spec.dtype, np.float32))
