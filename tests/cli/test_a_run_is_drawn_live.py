@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import math
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,9 +26,9 @@ def metric(step: int, at: float, **values: float) -> dict[str, object]:
 @given(st.dictionaries(st.sampled_from(["train/loss", "validation/loss"]), POINTS))
 def test_any_curve_can_be_drawn_and_fits_its_box(curves: dict[str, list[tuple[float, float]]]) -> None:
     lines = plot(curves, width=30, height=5).plain.splitlines()
-    has_points = any(math.isfinite(y) for points in curves.values() for _, y in points)
+    has_points = any(abs(y) < 1e100 for points in curves.values() for _, y in points)
     assert len(lines) == (6 if has_points else 1)
-    assert all(len(line) <= 41 for line in lines[:-1])
+    assert all(len(line) <= 42 for line in lines[:-1])
 
 
 def test_the_highest_loss_is_at_the_top_and_the_lowest_at_the_bottom() -> None:

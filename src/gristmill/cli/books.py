@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.formats import moment, money
-from gristmill.cli.output import AsJson, facts, show, table, text
+from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
 app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
 
@@ -59,7 +59,7 @@ def entries(
     """List the entries."""
     with connect() as client:
         found = client.books.entries(account=account, event=event, limit=limit)
-    fields = {
+    fields: Fields = {
         "WHEN": lambda row: moment(row.get("happened_at")),
         "ACCOUNT": "account",
         "AMOUNT": lambda row: money(None if row.get("unpriced") else row.get("micro"), row.get("currency")),
@@ -98,7 +98,7 @@ def rates(
     with connect() as client:
         found = client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note) if item else None
         document = found or client.books.rates()
-    fields = {
+    fields: Fields = {
         "CARD": "card",
         "ITEM": "item",
         "UNIT": "unit",
@@ -182,7 +182,7 @@ def report_view(report: Any) -> RenderableType:
 
 def rows_view(rows: list[dict[str, Any]], currency: str | None) -> RenderableType:
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    fields = {
+    fields: Fields = {
         _heading(key).upper(): lambda row, key=key: _figure(key, row.get(key), row.get("currency") or currency)
         for key in keys
     }

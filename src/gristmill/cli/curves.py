@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -10,13 +9,14 @@ from rich.text import Text
 
 Points = Sequence[tuple[float, float]]
 COLOURS = ("cyan", "magenta", "green", "yellow")
+_HIGHEST = 1e100  # a loss beyond has diverged, and differences of such numbers overflow; NaN is no point either
 _BLANK = 0x2800
 _DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # by column, then row from the top
 
 
 def plot(curves: Mapping[str, Points], width: int = 60, height: int = 8) -> Text:
     """Draw each curve in its colour with the range of y at the left and a legend below; curves may be empty."""
-    finite = {name: [point for point in points if math.isfinite(point[1])] for name, points in curves.items()}
+    finite = {name: [point for point in points if abs(point[1]) < _HIGHEST] for name, points in curves.items()}
     every = [point for points in finite.values() for point in points]
     if not every:
         return Text("no points yet", style="dim")
@@ -36,8 +36,8 @@ def plot(curves: Mapping[str, Points], width: int = 60, height: int = 8) -> Text
 def _drawn(cells: Mapping[tuple[int, int], tuple[int, str]], width: int, height: int, low: float, high: float) -> Text:
     text = Text()
     for row in range(height):
-        label = {0: f"{high:.4g}", height - 1: f"{low:.4g}"}.get(row, "")
-        text.append(f"{label:>9} ┤", style="dim")
+        label = {0: f"{high:.3g}", height - 1: f"{low:.3g}"}.get(row, "")
+        text.append(f"{label:>10} ┤", style="dim")
         for column in range(width):
             mask, colour = cells.get((row, column), (0, ""))
             text.append(chr(_BLANK + mask) if mask else " ", style=colour)
@@ -46,7 +46,7 @@ def _drawn(cells: Mapping[tuple[int, int], tuple[int, str]], width: int, height:
 
 
 def _legend(curves: Mapping[str, Points]) -> Text:
-    text = Text(" " * 11)
+    text = Text(" " * 12)
     for colour, (name, points) in zip(_cycle(len(curves)), curves.items(), strict=True):
         last = f" {points[-1][1]:.4g}" if points else ""
         text.append(f"● {name}{last}   ", style=colour)
@@ -64,7 +64,8 @@ def _dense(points: Points, wanted: int) -> list[tuple[float, float]]:
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    margin = max(0.5, abs(low) * 1e-9)  # a flat curve runs in the middle
+    return (low, high) if high - low > margin * 1e-6 else (low - margin, high + margin)
 
 
 def _cycle(count: int) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from gristmill.cli.arguments import Cost, Reference
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment, money, reference, size
-from gristmill.cli.output import AsJson, facts, show, table, text
+from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
 app = typer.Typer(no_args_is_help=True, help="Datasets and their versions.")
 
@@ -42,7 +42,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the datasets."""
     with connect() as client:
         datasets = client.datasets.list()
-    fields = {
+    fields: Fields = {
         "DATASET": lambda row: reference(row["name"], row.get("version")),
         "TASK": "task",
         "ROWS": "rows",

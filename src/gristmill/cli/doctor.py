@@ -8,7 +8,7 @@ from rich.console import RenderableType
 
 from gristmill.cli.checks import CHECKS
 from gristmill.cli.failure import Failed
-from gristmill.cli.output import AsJson, show, table
+from gristmill.cli.output import AsJson, Fields, show, table
 from gristmill.core.settings import load_settings
 
 _MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "fail": "[red]✗[/red]"}
@@ -26,7 +26,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _view(document: dict[str, Any]) -> RenderableType:
-    fields = {
+    fields: Fields = {
         "": lambda line: _MARKS[line["state"]],
         "CHECK": "name",
         "FOUND": lambda line: " ".join(part for part in (line["found"], line["advice"]) if part),

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from gristmill.cli.arguments import replica_count
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
-from gristmill.cli.output import AsJson, facts, show, table
+from gristmill.cli.output import AsJson, Fields, facts, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Endpoints: what clients call.")
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
@@ -21,7 +21,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the endpoints."""
     with connect() as client:
         endpoints = client.endpoints.list()
-    fields = {
+    fields: Fields = {
         "ENDPOINT": "name",
         "STATE": "state",
         "SERVES": _serves,
@@ -53,7 +53,9 @@ def rollback(endpoint: Endpoint, as_json: AsJson = False) -> None:
 @app.command()
 def scale(
     endpoint: Endpoint,
-    replicas: Annotated[str, typer.Argument(metavar="N|N..M", callback=lambda text: str(replica_count(text)))],
+    replicas: Annotated[
+        str, typer.Argument(metavar="N|N..M", help="How many.", callback=lambda text: str(replica_count(text)))
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Change how many replicas an endpoint has."""
@@ -79,7 +81,7 @@ def _serves(endpoint: dict[str, Any]) -> str:
 def endpoint_view(endpoint: dict[str, Any]) -> RenderableType:
     rollout = endpoint.get("rollout") or {}
     replicas = endpoint.get("replicas") or []
-    fields = {"REPLICA": "id", "MODEL": "model", "STATE": "state", "RESTARTS": "restarts", "ERROR": "error"}
+    fields: Fields = {"REPLICA": "id", "MODEL": "model", "STATE": "state", "RESTARTS": "restarts", "ERROR": "error"}
     return Group(
         facts(
             {

@@ -38,7 +38,7 @@ def guarded(command: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, Abort):
         return say("Interrupted.", INTERRUPTED)
     except BrokenPipeError:
-        sys.stdout = None  # type: ignore[assignment]  # the reader went away: Python must not flush into it at exit
+        sys.stdout = None  # the reader went away: Python must not flush into it at exit
         return FAILED
     except Exception as error:  # a bug of ours: the user gets a sentence, the log gets the rest
         return say(_bug(error), FAILED)

@@ -8,7 +8,7 @@ import typer
 
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
-from gristmill.cli.output import AsJson, facts, show, table
+from gristmill.cli.output import AsJson, Fields, facts, show, table
 from gristmill.core.types import Role
 
 app = typer.Typer(no_args_is_help=True, help="API keys.")
@@ -32,7 +32,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the keys; tokens are not among what is stored."""
     with connect() as client:
         keys = client.keys.list()
-    fields = {
+    fields: Fields = {
         "KEY": "id",
         "NAME": "name",
         "TENANT": "tenant",

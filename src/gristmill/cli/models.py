@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from gristmill.cli.arguments import Reference, Version, split
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment, size
-from gristmill.cli.output import AsJson, facts, show, table, text
+from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
 app = typer.Typer(no_args_is_help=True, help="Models, their versions and aliases.")
 
@@ -21,7 +21,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the models."""
     with connect() as client:
         models = client.models.list()
-    fields = {
+    fields: Fields = {
         "MODEL": lambda row: row.get("model") or row.get("name"),
         "TASK": "task",
         "VERSIONS": "versions",
@@ -106,7 +106,7 @@ def model_view(model: dict[str, Any]) -> RenderableType:
     versions = model.get("versions")
     if not isinstance(versions, list):
         return facts({key: text(value) for key, value in model.items()})
-    fields = {
+    fields: Fields = {
         "VERSION": lambda row: f"{row['model']}@{row['version']}",
         "TASK": "task",
         "STATE": "state",

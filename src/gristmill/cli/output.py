@@ -14,6 +14,7 @@ from rich.table import Table
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Row = Mapping[str, Any]
 Field = str | Callable[[Any], Any]  # a key of the row, or what makes the cell from it
+Fields = Mapping[str, Field]  # by heading
 
 console = Console()
 progress_console = Console(stderr=True)  # progress never mixes with what a command prints
@@ -28,7 +29,7 @@ def show(document: Any, as_json: bool, view: Callable[[Any], RenderableType]) ->
         console.print(view(document))
 
 
-def table(rows: Iterable[Row], fields: Mapping[str, Field], *, empty: str = "Nothing yet.") -> RenderableType:
+def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -> RenderableType:
     """One line a row; `fields` maps a heading to the row's key, or to a function of the row."""
     rows = list(rows)
     if not rows:
@@ -68,7 +69,7 @@ def text(value: Any) -> str:
 
 
 def _cell(row: Row, field: Field) -> RenderableType:
-    value = row.get(field) if isinstance(field, str) else field(row)
+    value: Any = row.get(field) if isinstance(field, str) else field(row)
     return value if _renderable(value) else text(value)
 
 

@@ -11,7 +11,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.formats import duration, interval, moment, size
 from gristmill.cli.live import watch as watch_live
-from gristmill.cli.output import AsJson, facts, show, table
+from gristmill.cli.output import AsJson, Fields, facts, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Runs: what they do, did and used.")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
@@ -22,7 +22,7 @@ def list_(as_json: AsJson = False) -> None:
     """List the runs, newest first."""
     with connect() as client:
         runs = client.runs.list()
-    fields = {
+    fields: Fields = {
         "RUN": "id",
         "KIND": "kind",
         "NAME": "name",

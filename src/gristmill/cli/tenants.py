@@ -8,7 +8,7 @@ import typer
 
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
-from gristmill.cli.output import AsJson, show, table
+from gristmill.cli.output import AsJson, Fields, show, table
 
 app = typer.Typer(no_args_is_help=True, help="Tenants: who owns things and pays.")
 
@@ -26,5 +26,5 @@ def list_(as_json: AsJson = False) -> None:
     """List the tenants."""
     with connect() as client:
         tenants = client.tenants.list()
-    fields = {"TENANT": "tenant", "WEIGHT": "weight", "CREATED": lambda row: moment(row.get("created_at"))}
+    fields: Fields = {"TENANT": "tenant", "WEIGHT": "weight", "CREATED": lambda row: moment(row.get("created_at"))}
     show(tenants, as_json, lambda rows: table(rows, fields))

@@ -12,7 +12,7 @@ from rich.live import Live
 from gristmill.cli.demo.stage import Stage
 from gristmill.cli.formats import duration, interval
 from gristmill.cli.live import Progress
-from gristmill.cli.output import table
+from gristmill.cli.output import Fields, table
 from gristmill.core.errors import Internal
 from gristmill.tasks.recipe import read_recipe
 
@@ -37,7 +37,7 @@ def train(stage: Stage) -> dict[str, Any]:
     return {"result": ", ".join(stage.versions.values()), "runs": list(documents.values())}
 
 
-_FIELDS = {
+_FIELDS: Fields = {
     "VERSION": "made",
     "VALIDATION": lambda run: _validation(run["metrics"]),
     "TOOK": lambda run: duration(run["use"].get("wall_s")),

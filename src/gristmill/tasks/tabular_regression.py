@@ -1,0 +1,55 @@
+"""Rows of features → one number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import Signature, TensorSpec
+from gristmill.tasks.metrics import regression_metrics
+from gristmill.tasks.preprocessing import Preprocessing
+from gristmill.tasks.protocol import Columns, Examples, Tensors
+from gristmill.tasks.tabular import feature_inputs, feature_specs, fit_features, parse_rows
+
+
+class TabularRegression:
+    name = "tabular-regression"
+    default_loss = "mse"
+    primary_metric = "rmse"
+    higher_is_better = False
+
+    def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
+        column = target or "target"
+        inputs, features = feature_inputs(columns, column)
+        if columns[column].dtype == object:
+            raise Unprocessable(f"Column {column!r} holds text: a regression's target is a number.", field=column)
+        targets = columns[column].astype(np.float32)
+        if not np.isfinite(targets).all():
+            row = int(np.flatnonzero(~np.isfinite(targets))[0])
+            raise Unprocessable(
+                f"Column {column!r} is not a finite number in row {row + 1}.", field=column, got=str(targets[row])
+            )
+        return Examples(inputs, targets, None, features)
+
+    def signature(self, examples: Examples) -> Signature:
+        return Signature(self.name, feature_specs(examples.inputs), (TensorSpec("prediction", "FP32", (-1, 1)),),
+                         features=examples.features)  # fmt: skip
+
+    def fit_preprocessing(self, train: Examples, options: Mapping[str, Any]) -> Preprocessing:
+        return fit_features(train.inputs, options)
+
+    def parse(self, payload: Any, content_type: str | None, signature: Signature) -> Tensors:
+        return parse_rows(payload, signature.features or (), signature.inputs)
+
+    def outputs(self, model_output: np.ndarray, signature: Signature) -> Tensors:
+        """Values [N, 1] in the target's own unit."""
+        return {"prediction": model_output.reshape(-1, 1)}
+
+    def answers(self, outputs: Tensors, signature: Signature, parameters: Mapping[str, Any]) -> list[Any]:
+        return [float(value) for value in outputs["prediction"][:, 0]]
+
+    def metrics(self, outputs: Tensors, targets: np.ndarray) -> dict[str, float]:
+        return regression_metrics(outputs["prediction"][:, 0], targets)
