@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.console import Group, RenderableType
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.formats import moment, money
-from gristmill.cli.output import AsJson, Fields, facts, show, table, text
+from gristmill.cli.output import AsJson, Fields, facts, show, table, text, title
 
 app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
 
@@ -176,17 +177,18 @@ def report_view(report: Any) -> RenderableType:
     plain = {_heading(key): _figure(key, value, currency) for key, value in report.items() if key not in tables}
     parts: list[RenderableType] = [facts(plain)] if plain else []
     for key, rows in tables.items():
-        parts += ["", f"[bold]{_heading(key)}[/bold]", rows_view(rows, currency)]
+        parts += ["", title(_heading(key)), rows_view(rows, currency)]
     return Group(*parts)
 
 
 def rows_view(rows: list[dict[str, Any]], currency: str | None) -> RenderableType:
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    fields: Fields = {
-        _heading(key).upper(): lambda row, key=key: _figure(key, row.get(key), row.get("currency") or currency)
-        for key in keys
-    }
+    fields: Fields = {_heading(key).upper(): partial(_cell, key, currency) for key in keys}
     return table(rows, fields)
+
+
+def _cell(key: str, currency: str | None, row: dict[str, Any]) -> str:
+    return _figure(key, row.get(key), row.get("currency") or currency)
 
 
 def _rows(value: list[Any]) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from gristmill.cli.checks import CHECKS
 from gristmill.cli.failure import Failed
 from gristmill.cli.output import AsJson, Fields, show, table
 from gristmill.core.settings import load_settings
 
-_MARKS = {"ok": "[green]✓[/green]", "warn": "[yellow]![/yellow]", "fail": "[red]✗[/red]"}
+_MARKS = {"ok": Text("✓", "green"), "warn": Text("!", "yellow"), "fail": Text("✗", "red")}
 
 
 def doctor(as_json: AsJson = False) -> None:

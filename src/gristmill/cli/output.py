@@ -10,14 +10,17 @@ import msgspec
 import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Row = Mapping[str, Any]
 Field = str | Callable[[Any], Any]  # a key of the row, or what makes the cell from it
 Fields = Mapping[str, Field]  # by heading
 
-console = Console()
-progress_console = Console(stderr=True)  # progress never mixes with what a command prints
+console = Console(markup=False, highlight=False)  # a label such as [a] is no markup
+progress_console = Console(
+    stderr=True, markup=False, highlight=False
+)  # progress never mixes with what a command prints
 
 
 def show(document: Any, as_json: bool, view: Callable[[Any], RenderableType]) -> None:
@@ -51,6 +54,11 @@ def facts(pairs: Mapping[str, Any]) -> RenderableType:
         if value is not None:
             made.add_row(name, value if _renderable(value) else text(value))
     return made
+
+
+def title(words: str) -> Text:
+    """A heading above a table."""
+    return Text(words, style="bold")
 
 
 def text(value: Any) -> str:

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 
 from gristmill.cli import installation
 from gristmill.cli.connection import connect
-from gristmill.cli.output import AsJson, facts, progress_console, show, table, text
+from gristmill.cli.output import AsJson, facts, progress_console, show, table, text, title
 from gristmill.core.settings import Settings, load_settings
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Kept in settings.toml of the home folder.")]
@@ -75,7 +75,7 @@ def _status_view(document: dict[str, Any]) -> RenderableType:
     for key, rows in document.items():
         if _rows(rows):
             headings = dict.fromkeys(name for row in rows for name in row if not isinstance(row[name], list | dict))
-            parts += ["", f"[bold]{key}[/bold]", table(rows, {name.upper(): name for name in headings})]
+            parts += ["", title(key), table(rows, {name.upper(): name for name in headings})]
     return Group(*parts)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from gristmill.cli.books import report_view
 from gristmill.cli.demo.stage import Stage
+from gristmill.cli.output import title
 from gristmill.client.sync import Client
 from gristmill.core.errors import Internal
 
@@ -20,7 +21,7 @@ def read(stage: Stage) -> dict[str, Any]:
         check = _settled(client)
         reports = {name: client.books.report(name) for name in REPORTS}
     for name, report in reports.items():
-        stage.tell("", f"[bold underline]{name}[/bold underline]", report_view(report))
+        stage.tell("", title(name), report_view(report))
     if check["problems"]:
         raise Internal(f"The books do not hold: {check['problems'][0]}")
     stage.tell("", f"The books balance; {check['usage_records']} usage records, each posted once.")
