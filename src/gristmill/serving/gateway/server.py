@@ -52,6 +52,7 @@ async def _serve(spec: GatewaySpec) -> None:
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(spec.drain_timeout_s),
     )
