@@ -1,0 +1,156 @@
+"""Dataset versions: an immutable snapshot by content, with its schema and splits, readable without a database."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from gristmill.core import plugins
+from gristmill.core.errors import Unprocessable
+from gristmill.data.profile import profile
+from gristmill.data.readers import SPLIT, read
+from gristmill.data.splits import Indices, fingerprints, given_split, split
+from gristmill.store.blobs import Blobs
+
+Columns = dict[str, np.ndarray]
+_OPTIONS = {
+    "header",
+    "delimiter",
+    "columns",
+    "quote",
+    "image_size",
+    "channels",
+    "split_column",
+    "ratios",
+    "seed",
+    "target",
+}
+_TARGETS = {"image-classification": "label", "text-classification": "label"}
+_RATIOS = (0.7, 0.15, 0.15)
+
+
+class DatasetBuild(NamedTuple):
+    """`manifest` is all that `load` and `split` need; `digest` names schema, content and splits together."""
+
+    manifest: dict[str, Any]
+    profile: dict[str, Any]
+    digest: str
+    rows: int
+    bytes: int
+
+
+def build(
+    source: Path, blobs: Blobs, *, task: str | None, target: str | None, options: Mapping[str, Any]
+) -> DatasetBuild:
+    """Read, check, split, profile and store a source. Raises Unprocessable naming file, row or column; StorageFull."""
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise Unprocessable(
+            f"There is no data option {unknown[0]!r}: known are {', '.join(sorted(_OPTIONS))}.", field=unknown[0]
+        )
+    columns = read(source, options)
+    target = target or _default_target(columns, task)
+    marks = columns.pop(options.get("split_column", SPLIT), None)
+    strata = _check_task(columns, task, target)
+    groups = fingerprints({name: values for name, values in columns.items() if name != target})
+    parts = _parts(groups, strata, marks, options)
+    data = _encode(columns)
+    manifest = {
+        "task": task,
+        "target": target,
+        "columns": {
+            name: {"dtype": _dtype(values), "shape": list(values.shape[1:])} for name, values in columns.items()
+        },
+        "rows": len(groups),
+        "content": blobs.put_bytes(data),
+        "splits": blobs.put_bytes(_encode({name: rows.astype(np.int64) for name, rows in parts.items()})),
+    }
+    digest = f"sha256:{hashlib.sha256(msgspec.json.encode(manifest, order='deterministic')).hexdigest()}"
+    return DatasetBuild(manifest, profile(columns, target, groups, parts), digest, len(groups), len(data))
+
+
+def load(manifest: Mapping[str, Any], blobs: Blobs) -> Columns:
+    """All rows of all columns. Raises CorruptBundle when the stored content is not what it was."""
+    return _decode(blobs.get(manifest["content"]))
+
+
+def splits(manifest: Mapping[str, Any], blobs: Blobs) -> Indices:
+    """Row indices of train, validation and test."""
+    return _decode(blobs.get(manifest["splits"]))
+
+
+def _default_target(columns: Columns, task: str | None) -> str | None:
+    if task is None:
+        return None
+    return next((name for name in (_TARGETS.get(task, "target"), "target", "label", "class") if name in columns), None)
+
+
+def _check_task(columns: Columns, task: str | None, target: str | None) -> np.ndarray | None:
+    """Class numbers to stratify by, once the task has accepted the data; None for regression or without a task."""
+    if task is None:
+        return None
+    if target is None:
+        raise Unprocessable(
+            f"Say which column to predict with --target: the columns are {', '.join(columns)}.", field="target"
+        )
+    examples = plugins.load("tasks", task)().examples(columns, target)
+    return examples.targets if examples.labels is not None else None
+
+
+def _parts(
+    groups: np.ndarray, strata: np.ndarray | None, marks: np.ndarray | None, options: Mapping[str, Any]
+) -> Indices:
+    seed = options.get("seed", 0)
+    ratios = options.get("ratios", _RATIOS)
+    if marks is not None:
+        return given_split(marks, groups, strata, seed, ratios[1])
+    return split(groups, strata, ratios, seed)
+
+
+def _dtype(values: np.ndarray) -> str:
+    return "text" if values.dtype == object else values.dtype.name
+
+
+def _encode(columns: Columns) -> bytes:
+    """NPZ without pickle, the same bytes for the same content: text as UTF-8 bytes with offsets and a mask of missing."""
+    arrays: dict[str, np.ndarray] = {}
+    for name, values in columns.items():
+        if values.dtype != object:
+            arrays[f"array:{name}"] = values
+            continue
+        encoded = [b"" if value is None else value if isinstance(value, bytes) else value.encode() for value in values]
+        arrays[f"text:{name}"] = np.frombuffer(b"".join(encoded), np.uint8)
+        arrays[f"ends:{name}"] = np.cumsum([len(value) for value in encoded], dtype=np.int64)
+        arrays[f"none:{name}"] = np.asarray([value is None for value in values])
+    with tempfile.SpooledTemporaryFile(max_size=2**28) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        file.seek(0)
+        return file.read()
+
+
+def _decode(data: bytes) -> Columns:
+    columns: Columns = {}
+    with np.load(io.BytesIO(data), allow_pickle=False) as file:
+        for key in file.files:
+            kind, _, name = key.partition(":")
+            if kind == "array":
+                columns[name] = file[key]
+            elif kind == "text":
+                columns[name] = _texts(file[key].tobytes(), file[f"ends:{name}"], file[f"none:{name}"])
+    return columns
+
+
+def _texts(data: bytes, ends: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    starts = [0, *ends[:-1].tolist()]
+    values = [
+        None if none else data[start:end].decode("utf-8", "replace")
+        for start, end, none in zip(starts, ends.tolist(), missing.tolist(), strict=True)
+    ]
+    return np.asarray(values, object)
