@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -27,8 +26,7 @@ class Caller:
         with self._connect() as client:
             while not self._stop.is_set():
                 try:
-                    answer: Any = client.infer(self._endpoint, {"image": self._image})
-                    self.answers[model_of(answer)] += 1
+                    self.answers[client.infer(self._endpoint, {"image": self._image})["model"]] += 1
                 except GristmillError as error:
                     self.failures.append(error.message)
 
@@ -39,8 +37,3 @@ class Caller:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(30)
-
-
-def model_of(answer: Any) -> str:
-    """NAME@VERSION of who answered an infer call."""
-    return f"{answer['model_name']}@{answer['model_version']}"

@@ -1,0 +1,76 @@
+"""Endpoints: deploy, move, scale, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gristmill.client.calls import Call, Document, Documents, Pause, Steps
+from gristmill.client.operation import D, Resource, operation
+from gristmill.core.errors import DeadlineExceeded, Unavailable
+
+POLL_S = 0.1
+
+
+class Endpoints(Resource[D]):
+    @operation
+    def deploy(
+        self,
+        version: str,
+        *,
+        endpoint: str | None = None,
+        strategy: str = "rolling",
+        replicas: int | str = 1,
+        resources: Document | None = None,
+        limits: Document | None = None,
+    ) -> Steps[Document]:
+        """Move the endpoint (the model's name where none is given) to NAME@VERSION. Raises Conflict during another."""
+        name = endpoint or version.partition("@")[0]
+        wanted: dict[str, Any] = {"version": version, "strategy": strategy, "replicas": replicas}
+        wanted |= {key: value for key, value in (("resources", resources), ("limits", limits)) if value}
+        reply = yield Call("POST", f"/endpoints/{name}/deploy", json=wanted)
+        return reply.document()
+
+    @operation
+    def list(self) -> Steps[Documents]:
+        reply = yield Call("GET", "/endpoints")
+        return reply.documents()
+
+    @operation
+    def get(self, endpoint: str) -> Steps[Document]:
+        """State, versions with weights, replicas, newest rollout."""
+        reply = yield Call("GET", f"/endpoints/{endpoint}")
+        return reply.document()
+
+    @operation
+    def wait(self, endpoint: str, *, timeout_s: float = 120.0) -> Steps[Document]:
+        """The endpoint once no rollout is under way. Raises Unavailable with the reason when it failed."""
+        for _ in range(round(timeout_s / POLL_S)):
+            document = (yield Call("GET", f"/endpoints/{endpoint}")).document()
+            if document["state"] == "ready":
+                return document
+            if document["state"] == "failed":
+                reason = (document.get("rollout") or {}).get("error") or "its rollout failed"
+                raise Unavailable(f"Endpoint {endpoint!r} is not ready: {reason}")
+            yield Pause(POLL_S)
+        raise DeadlineExceeded(f"Endpoint {endpoint!r} is not ready after {timeout_s:g} s.")
+
+    @operation
+    def rollback(self, endpoint: str) -> Steps[Document]:
+        """Move back to what it served before."""
+        reply = yield Call("POST", f"/endpoints/{endpoint}/rollback", json={})
+        return reply.document()
+
+    @operation
+    def scale(self, endpoint: str, replicas: int | str) -> Steps[Document]:
+        reply = yield Call("POST", f"/endpoints/{endpoint}/scale", json={"replicas": replicas})
+        return reply.document()
+
+    @operation
+    def delete(self, endpoint: str) -> Steps[Document]:
+        reply = yield Call("DELETE", f"/endpoints/{endpoint}")
+        return reply.document()
+
+    @operation
+    def rollout(self, rollout: str) -> Steps[Document]:
+        reply = yield Call("GET", f"/rollouts/{rollout}")
+        return reply.document()

@@ -1,0 +1,64 @@
+"""Models, versions, aliases, bundles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gristmill.client.calls import Call, Document, Documents, Steps
+from gristmill.client.operation import D, Resource, operation
+from gristmill.client.uploads import UPLOAD_TIMEOUT_S, upload
+
+
+class Models(Resource[D]):
+    @operation
+    def list(self) -> Steps[Documents]:
+        reply = yield Call("GET", "/models")
+        return reply.documents()
+
+    @operation
+    def get(self, model: str, version: int | str | None = None) -> Steps[Document]:
+        """A model with its versions, or one version (a number or an alias) with its manifest."""
+        reply = yield Call("GET", f"/models/{model}" + (f"/versions/{version}" if version else ""))
+        return reply.document()
+
+    @operation
+    def verify(self, model: str, version: int | str) -> Steps[Document]:
+        """Read every stored file against its digest. Raises CorruptBundle naming the file."""
+        reply = yield Call("POST", f"/models/{model}/versions/{version}/verify", json={}, timeout_s=UPLOAD_TIMEOUT_S)
+        return reply.document()
+
+    @operation
+    def retire(self, model: str, version: int | str) -> Steps[Document]:
+        reply = yield Call("POST", f"/models/{model}/versions/{version}/retire", json={})
+        return reply.document()
+
+    @operation
+    def aliases(self, model: str) -> Steps[Document]:
+        """The model's aliases, and how they moved."""
+        reply = yield Call("GET", f"/models/{model}/aliases")
+        return reply.document()
+
+    @operation
+    def set_alias(self, model: str, alias: str, version: int | str) -> Steps[Document]:
+        number = int(version) if str(version).isdecimal() else version
+        reply = yield Call("PUT", f"/models/{model}/aliases/{alias}", json={"version": number})
+        return reply.document()
+
+    @operation
+    def remove_alias(self, model: str, alias: str) -> Steps[Document]:
+        reply = yield Call("DELETE", f"/models/{model}/aliases/{alias}")
+        return reply.document()
+
+    @operation
+    def export(self, model: str, version: int | str, path: Path | str) -> Steps[Path]:
+        """Write the version's bundle as a tar file."""
+        path = Path(path)
+        yield Call("GET", f"/models/{model}/versions/{version}/bundle", save_to=path, timeout_s=UPLOAD_TIMEOUT_S)
+        return path
+
+    @operation
+    def import_(self, path: Path | str) -> Steps[Document]:
+        """Upload a bundle (its folder, or a tar of it) as its model's next version."""
+        digest = yield from upload(Path(path), archive=True)
+        reply = yield Call("POST", "/models/import", json={"upload": digest}, timeout_s=UPLOAD_TIMEOUT_S)
+        return reply.document()

@@ -1,0 +1,87 @@
+"""Runs: submit, follow, cancel, resume."""
+
+from __future__ import annotations
+
+from gristmill.client.calls import Call, Document, Documents, Item, Pause, Steps, Stream
+from gristmill.client.operation import D, Resource, operation, stream
+from gristmill.core.types import RunState
+
+WAIT_S = 10.0  # of one long poll
+
+
+class Runs(Resource[D]):
+    @operation
+    def train(self, recipe: Document, *, priority: int | None = None) -> Steps[Document]:
+        """Queue a training run → the run."""
+        return (yield from _submit({"kind": "train", "recipe": recipe, "priority": priority}))
+
+    @operation
+    def evaluate(self, version: str, dataset: str, *, against: str | None = None) -> Steps[Document]:
+        """Queue an evaluation of NAME@VERSION on D@V, in a paired test with `against` if given → the run."""
+        return (yield from _submit({"kind": "evaluate", "version": version, "dataset": dataset, "against": against}))
+
+    @operation
+    def list(self) -> Steps[Documents]:
+        """Newest first."""
+        reply = yield Call("GET", "/runs")
+        return reply.documents()
+
+    @operation
+    def get(self, run: str) -> Steps[Document]:
+        reply = yield Call("GET", f"/runs/{run}")
+        return reply.document()
+
+    @stream
+    def watch(self, run: str) -> Stream:
+        """The run's events from its start until it has ended."""
+        after, state = 0, ""
+        while True:
+            params = {"after": after, "wait_s": WAIT_S}
+            reply = yield Call("GET", f"/runs/{run}/events", params=params, timeout_s=WAIT_S + 20)
+            page = reply.document()
+            for event in page["events"]:
+                yield Item(event)
+            ended, after = _ended(state) and not page["events"], page["next"]
+            if ended:
+                return
+            state = (yield Call("GET", f"/runs/{run}")).document()["state"]
+            if not _ended(state) and not page["events"]:
+                yield Pause(0.1)  # a server that does not wait must not be asked without pause
+
+    @operation
+    def wait(self, run: str) -> Steps[Document]:
+        """The run once it has ended."""
+        while True:
+            document = (yield Call("GET", f"/runs/{run}")).document()
+            if _ended(document["state"]):
+                return document
+            yield Pause(0.2)
+
+    @operation
+    def logs(self, run: str) -> Steps[str]:
+        """All that the run's process has written so far."""
+        text, after = "", 0
+        while True:
+            page = (yield Call("GET", f"/runs/{run}/logs", params={"after": after})).document()
+            if not page["text"]:
+                return text
+            text, after = text + page["text"], page["next"]
+
+    @operation
+    def cancel(self, run: str) -> Steps[Document]:
+        reply = yield Call("POST", f"/runs/{run}/cancel", json={})
+        return reply.document()
+
+    @operation
+    def resume(self, run: str) -> Steps[Document]:
+        reply = yield Call("POST", f"/runs/{run}/resume", json={})
+        return reply.document()
+
+
+def _submit(request: Document) -> Steps[Document]:
+    reply = yield Call("POST", "/runs", json={key: value for key, value in request.items() if value is not None})
+    return reply.document()
+
+
+def _ended(state: str) -> bool:
+    return bool(state) and RunState(state).ended
