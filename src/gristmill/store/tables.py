@@ -155,6 +155,16 @@ postings = Table(
     PrimaryKeyConstraint("number"), ForeignKeyConstraint(["event"], ["events.id"]),
     Index(None, "tenant", "account"), Index(None, "event"), Index(None, "version"),
 )
+balances = Table(
+    "balances", metadata,  # sums of postings by day and dimension, moved in the postings' own transaction
+    _text("key"), _text("tenant"), Column("day", Integer, nullable=False), _text("account"), _text("item"),
+    _text("currency"), _text("unit"), _text("basis"), _text("rate"), Column("unpriced", Boolean, nullable=False),
+    _text("model"), _text("version"), _text("endpoint"), _text("run"), Column("micro", BigInteger, nullable=False),
+    Column("quantity", Float(53), nullable=False), Column("unknown", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    PrimaryKeyConstraint("key"), Index(None, "tenant", "account"), Index(None, "tenant", "version"),
+    Index(None, "tenant", "run"),
+)
 conflicts = Table(
     "conflicts", metadata,  # an event id that came again with another payload: refused, and reported here
     Column("number", BigInteger().with_variant(Integer, "sqlite"), autoincrement=True),

@@ -1,0 +1,104 @@
+"""The units that an explanation speaks of (features, pixels, tokens), and how a model input loses some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gristmill.core.errors import Unprocessable
+from gristmill.explanation.protocol import Subject
+from gristmill.tasks.preprocessing import PADDING, UNKNOWN
+from gristmill.tasks.protocol import Tensors
+
+_ROWS_A_BATCH = 256
+
+
+class Units(NamedTuple):
+    """Rows of the one model tensor `tensor`, and the `baseline` that stands for missing information.
+
+    `shape`: of one row's units: (F,), (H, W) or (T,). `spread`: bool [M, *shape] → bool that broadcasts over M rows of
+    the model tensor. `names`: each row's features or tokens; a row of tokens may have fewer than T.
+    """
+
+    tensor: str
+    inputs: np.ndarray
+    baseline: np.ndarray
+    shape: tuple[int, ...]
+    spread: Callable[[np.ndarray], np.ndarray]
+    names: list[tuple[str, ...]] | None
+
+    def without(self, row: int, lost: np.ndarray) -> np.ndarray:
+        """M copies of `row`, each without the units where `lost` [M, *shape] is True."""
+        kept: np.ndarray = np.where(self.spread(lost), self.baseline[row], self.inputs[row])
+        return kept
+
+    def count(self, row: int) -> int:
+        """How many units the row has."""
+        return len(self.names[row]) if self.tensor == "tokens" and self.names else int(np.prod(self.shape))
+
+
+def units_of(subject: Subject, raw: Tensors) -> Units:
+    """Raises Unprocessable for a model tensor that is none of `features`, `image`, `tokens`."""
+    model_inputs = subject.preprocessing.apply(raw)
+    if len(model_inputs) != 1 or (tensor := next(iter(model_inputs))) not in _MAKERS:
+        raise Unprocessable(
+            f"Inputs of {', '.join(model_inputs)} cannot be explained: there must be one of {_known()}."
+        )
+    return _MAKERS[tensor](subject, model_inputs[tensor], raw)
+
+
+def scores_of(subject: Subject, tensor: str, rows: np.ndarray, target: int) -> np.ndarray:
+    """Score of output `target` [M] of many model rows, computed in batches."""
+    parts = [
+        subject.predict({tensor: rows[start : start + _ROWS_A_BATCH]})[:, target]
+        for start in range(0, len(rows), _ROWS_A_BATCH)
+    ]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def targets_of(subject: Subject, scores: np.ndarray, target: int | None) -> np.ndarray:
+    """The output to explain, by row: `target`, or the highest. Raises Unprocessable when there is none such."""
+    outputs = scores.shape[1]
+    if target is None:
+        return np.asarray(scores.argmax(axis=1))
+    if not 0 <= target < outputs:
+        raise Unprocessable(
+            f"`target` is {target}, and the model has outputs 0 to {outputs - 1}.",
+            field="target", expected=f"0 to {outputs - 1}", got=target,
+        )  # fmt: skip
+    return np.full(len(scores), target)
+
+
+def _features(subject: Subject, inputs: np.ndarray, raw: Tensors) -> Units:
+    # What attribution of one model column alone comes back as, tells which feature owns the column (one-hot places).
+    columns, _ = subject.preprocessing.attribute_back({"features": np.eye(inputs.shape[1], dtype=np.float32)}, raw)
+    owner = columns.argmax(axis=1)
+    features = columns.shape[1]
+    names = subject.signature.features or tuple(f"feature {place}" for place in range(features))
+    baseline = subject.preprocessing.baseline(raw)["features"]
+    return Units("features", inputs, baseline, (features,), lambda lost: lost[:, owner], [names] * len(inputs))
+
+
+def _image(subject: Subject, inputs: np.ndarray, raw: Tensors) -> Units:
+    baseline = subject.preprocessing.baseline(raw)["image"]
+    return Units("image", inputs, baseline, inputs.shape[2:], lambda lost: lost[:, None], None)
+
+
+def _tokens(subject: Subject, inputs: np.ndarray, raw: Tensors) -> Units:
+    """A lost token becomes the unknown one, so that the others keep their places; an unknown one becomes padding."""
+    _, names = subject.preprocessing.attribute_back({"tokens": inputs.astype(np.float32)}, raw)
+    baseline = np.where(inputs == PADDING, PADDING, np.where(inputs == UNKNOWN, PADDING, UNKNOWN))
+    return Units("tokens", inputs, baseline, inputs.shape[1:], lambda lost: lost, names)
+
+
+_MAKERS: dict[str, Callable[[Subject, np.ndarray, Tensors], Units]] = {
+    "features": _features,
+    "image": _image,
+    "tokens": _tokens,
+}
+
+
+def _known() -> str:
+    return ", ".join(_MAKERS)
