@@ -43,8 +43,9 @@ def describe(values: np.ndarray) -> dict[str, Any]:
         "missing": len(flat) - len(known),
     }
     if len(known):
-        document |= {"min": float(known.min()), "max": float(known.max()), "mean": float(known.mean()), "std": float(known.std()),
-                     "quantiles": dict(zip(map(str, _QUANTILES), np.quantile(known, _QUANTILES).tolist(), strict=True))}  # fmt: skip
+        quantiles = np.quantile(known, _QUANTILES).tolist()
+        document |= {name: float(getattr(known, name)()) for name in ("min", "max", "mean", "std")}
+        document["quantiles"] = dict(zip(map(str, _QUANTILES), quantiles, strict=True))
     distinct, counts = np.unique(known, return_counts=True)
     document["distinct"] = len(distinct)
     if values.dtype.kind in "iu" and len(distinct) <= 100:

@@ -24,6 +24,7 @@ Columns = dict[str, np.ndarray]
 Options = Mapping[str, Any]
 SPLIT = "split"  # column that an image folder's {train,test}/ gives
 _IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+_MISSING = ["", "NA", "NaN", "nan", "null"]
 _IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 
 
@@ -61,7 +62,7 @@ def read_csv(source: Path, options: Options) -> Columns:
                                                  skip_rows=1 if header and names else 0),
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True,
                                                    quote_char=False if options.get("quote") is False else '"'),
-            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=["", "NA", "NaN", "nan", "null"]),
+            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=_MISSING),
         )  # fmt: skip
     except pa.ArrowInvalid as error:
         raise Unprocessable(f"{source.name} is not a consistent table: {_first_line(error)}") from None

@@ -119,7 +119,7 @@ def _dtype(values: np.ndarray) -> str:
 
 
 def _encode(columns: Columns) -> bytes:
-    """NPZ without pickle, the same bytes for the same content: text as UTF-8 bytes with offsets and a mask of missing."""
+    """NPZ without pickle, equal for equal content: text as UTF-8 bytes with offsets and a mask of missing."""
     arrays: dict[str, np.ndarray] = {}
     for name, values in columns.items():
         if values.dtype != object:

@@ -69,7 +69,7 @@ def encode_labels(values: np.ndarray, labels: Sequence[str] | None, column: str)
     strange = [name for name in names if name not in place]
     if strange:
         raise Unprocessable(
-            f"Column {column!r} has the label {strange[0]!r}, which the model does not know: it knows {', '.join(labels)}.",
+            f"Column {column!r} has the label {strange[0]!r}, unknown to the model: it knows {', '.join(labels)}.",
             field=column, got=strange[0], expected=list(labels),
         )  # fmt: skip
     return np.asarray([place[name] for name in names], np.int64)[codes], tuple(labels)

@@ -159,7 +159,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield "loss.label_smoothing: goes with cross-entropy only"
     fitting = _ARCHITECTURE_TASKS.get(recipe.architecture.name)
     if fitting and recipe.task not in fitting:
-        yield f"architecture.name: {recipe.architecture.name} is for {' and '.join(fitting)}, and the task is {recipe.task}"
+        yield f"architecture.name: {recipe.architecture.name} is for {' and '.join(fitting)}, not {recipe.task}"
     if recipe.optimiser.nesterov and (recipe.optimiser.name != "sgd" or not recipe.optimiser.momentum):
         yield "optimiser.nesterov: needs sgd with momentum"
     if recipe.training.precision == "fp16" and not recipe.resources.gpus:

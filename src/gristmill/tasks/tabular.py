@@ -72,7 +72,7 @@ def _rows(payload: Any, features: Sequence[str]) -> list[Sequence[Any]]:
         for number, row in enumerate(rows):
             if not isinstance(row, list) or len(row) != len(features):
                 got = len(row) if isinstance(row, list) else row
-                raise Unprocessable(f"Row {number} should have {len(features)} values ({', '.join(features)}), and has {got}.",
+                raise Unprocessable(f"Row {number} should have {len(features)} values, and has {got}.",
                                     field="inputs", expected=len(features), got=got)  # fmt: skip
         return rows
     raise Unprocessable("The inputs should be rows: a list of values, a list of lists, or values by feature name.",

@@ -29,7 +29,7 @@ class TextClassification(Classification):
             )
         texts = [name for name, values in columns.items() if name != column and values.dtype == object]
         if "text" not in texts and len(texts) != 1:
-            raise Unprocessable(f"The data needs one column of text named 'text': its columns are {', '.join(columns)}.",
+            raise Unprocessable(f"The data needs one column of text: its columns are {', '.join(columns)}.",
                                 field="text")  # fmt: skip
         values = columns["text" if "text" in texts else texts[0]]
         missing = [row for row, value in enumerate(values) if value is None]

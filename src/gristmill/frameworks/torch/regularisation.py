@@ -1,0 +1,73 @@
+"""Regularisers of the training step: penalties, mixup, the weights' moving average, early stopping."""
+
+from __future__ import annotations
+
+import copy
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gristmill.frameworks.torch.losses import LossFunction
+from gristmill.tasks.recipe import EarlyStopping, Regularisation
+
+_LOWER_IS_BETTER = ("loss", "log_loss", "mse", "rmse", "mae", "brier", "calibration_error")
+
+
+def penalty(model: nn.Module, regularisation: Regularisation) -> Tensor | float:
+    """l1 · Σ|w| + l2 · Σw²/2 over weight matrices; 0 where both are off."""
+    if not regularisation.l1 and not regularisation.l2:
+        return 0.0
+    weights = [p for p in model.parameters() if p.ndim >= 2]
+    total: Tensor | float = 0.0
+    if regularisation.l1:
+        total = total + regularisation.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
+    if regularisation.l2:
+        total = total + regularisation.l2 / 2 * torch.stack([w.square().sum() for w in weights]).sum()
+    return total
+
+
+def mixed_loss(model: nn.Module, loss: LossFunction, x: Tensor, y: Tensor, alpha: float) -> Tensor:
+    """Mixup (Zhang et al., ICLR 2018): convex pairs of real-valued inputs, the same mixture of losses."""
+    seed = int(torch.randint(2**62, ()))  # all chance comes from torch's generator, which the checkpoint holds
+    share = float(np.random.default_rng(seed).beta(alpha, alpha))
+    partner = torch.randperm(len(x), device="cpu").to(x.device)
+    output = model(share * x + (1 - share) * x[partner])
+    return share * loss(output, y) + (1 - share) * loss(output, y[partner])
+
+
+class MovingAverage:
+    """Exponential moving average of the weights, with the usual warm-up min(decay, (1 + t) / (10 + t))."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self._decay = decay
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for average, current in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, 1 - decay)
+            else:
+                average.copy_(current)
+
+
+class Patience(msgspec.Struct):
+    """Early stopping's memory; restored from a checkpoint as it was."""
+
+    best: float | None = None
+    best_epoch: int = 0
+
+    def improved(self, rule: EarlyStopping, values: dict[str, float], epoch: int) -> bool:
+        """Note the epoch's value; True when it is the best so far by `min_delta`. KeyError for an unknown metric."""
+        value = values[rule.metric]
+        sign = 1 if rule.metric.rpartition("/")[2] in _LOWER_IS_BETTER else -1
+        if self.best is None or sign * (self.best - value) > rule.min_delta:
+            self.best, self.best_epoch = value, epoch
+            return True
+        return False
+
+    def exhausted(self, rule: EarlyStopping, epoch: int) -> bool:
+        return epoch - self.best_epoch >= rule.patience

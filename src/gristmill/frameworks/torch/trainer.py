@@ -1,0 +1,241 @@
+"""Training in PyTorch, on accelerate: a flat loop over optimiser steps that can stop and go on at any of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from gristmill.core import plugins
+from gristmill.core.errors import Unprocessable
+from gristmill.core.files import full_disk_is_said
+from gristmill.core.types import Signature
+from gristmill.frameworks.protocol import Cancelled, Trained, TrainJob, Watcher
+from gristmill.frameworks.torch.architectures.shapes import Shapes, build
+from gristmill.frameworks.torch.architectures.tabular_regression import ScaledMLP
+from gristmill.frameworks.torch.checkpoints import load_checkpoint, save_checkpoint
+from gristmill.frameworks.torch.data import DeviceSplit
+from gristmill.frameworks.torch.losses import build_loss
+from gristmill.frameworks.torch.optimisers import build_optimiser
+from gristmill.frameworks.torch.regularisation import MovingAverage, mixed_loss, penalty
+from gristmill.frameworks.torch.schedules import build_schedule
+from gristmill.frameworks.torch.state import TrainingState
+from gristmill.tasks.protocol import Task
+
+WEIGHTS = "model.safetensors"
+_METRICS_EVERY_S = 0.2
+_EVALUATION_ROWS = 512
+_PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
+
+
+class TorchTrainer:
+    """See frameworks/protocol.Trainer."""
+
+    def train(self, job: TrainJob, watcher: Watcher, weights: Path) -> Trained:
+        loop = _Loop(job, watcher)
+        loop.run()
+        return loop.write(weights)
+
+
+class _Loop:
+    def __init__(self, job: TrainJob, watcher: Watcher) -> None:
+        self.job, self.recipe, self.watcher = job, job.recipe, watcher
+        _make_deterministic(job)
+        self.accelerator = Accelerator(
+            cpu=not (job.resources.gpus and torch.cuda.is_available()),
+            mixed_precision=_PRECISION[job.recipe.training.precision],
+        )
+        if self.accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU):
+            raise Unprocessable("A run trains on one device; start it without a distributed launcher.")
+        self.device = self.accelerator.device
+        self.task: Task = plugins.load("tasks", self.recipe.task)()
+        self.train, self.validation = DeviceSplit(job.train, self.device), DeviceSplit(job.validation, self.device)
+        if self.recipe.regularisation.mixup and not self.train.x.is_floating_point():
+            raise Unprocessable(
+                "regularisation.mixup mixes real-valued inputs: it does not go with tokens.", field="mixup"
+            )
+        self.architecture, self.shapes, model = build_model(job)
+        self.loss = build_loss(
+            self.recipe.loss, self.recipe.loss.name or self.task.default_loss, self.train.y, job.classes
+        )
+        self._prepare(model)
+        training = self.recipe.training
+        self.steps_per_epoch = math.ceil(len(self.train) / (training.batch_size * training.accumulate))
+        self.total_steps = self.steps_per_epoch * training.epochs
+        self.rate = build_schedule(self.recipe.schedule, self.total_steps, self.steps_per_epoch)
+
+    def _prepare(self, model: nn.Module) -> None:
+        model = model.to(self.device)
+        optimiser = build_optimiser(self.recipe.optimiser, model)
+        decay = self.recipe.regularisation.ema
+        self.state = TrainingState(model, optimiser, MovingAverage(model, decay) if decay else None)
+        compiled = torch.compile(model) if self.recipe.training.compile else model
+        # accelerate adds autocast and the gradient scaler; the plain module stays the one that is saved
+        self.forward, self.optimiser = self.accelerator.prepare(compiled, optimiser)
+        if self.recipe.training.precision == "fp32" and not self.recipe.training.compile:
+            self.forward = model
+
+    def run(self) -> None:
+        state = self.state
+        if (saved := load_checkpoint(self.job.checkpoints)) is not None:
+            state.restore(saved)
+        self._saved_at = self._told_at = time.monotonic()
+        while not state.ended and state.epoch < self.recipe.training.epochs:
+            self._epoch()
+        if not state.ended:
+            state.ended = True
+            self._save()
+
+    def _epoch(self) -> None:
+        state, training = self.state, self.recipe.training
+        order = self.train.order(self.job.seed, state.epoch)
+        rows = training.batch_size * training.accumulate
+        state.model.train()
+        while state.place < self.steps_per_epoch:
+            if self.watcher.cancelled():
+                self._save()
+                raise Cancelled
+            self._step(order[state.place * rows : (state.place + 1) * rows])
+            self._tell()
+        self._end_of_epoch()
+
+    def _step(self, places: Tensor) -> None:
+        state, regularisation = self.state, self.recipe.regularisation
+        for group in state.optimiser.param_groups:
+            group["lr"] = self.recipe.optimiser.learning_rate * self.rate(state.step)
+        for part in torch.split(places, self.recipe.training.batch_size):
+            if len(part) == 1 < len(self.train):
+                continue  # batch normalisation has no variance of one row
+            x, y = self.train.rows(part)
+            if regularisation.mixup:
+                loss = mixed_loss(self.forward, self.loss, x, y, regularisation.mixup)
+            else:
+                loss = self.loss(self.forward(x), y)
+            state.loss_sum += loss.detach().double() * len(part)
+            state.loss_rows += len(part)
+            self.accelerator.backward(loss * (len(part) / len(places)))
+        if regularisation.l1 or regularisation.l2:
+            self.accelerator.backward(penalty(state.model, regularisation))
+        if regularisation.clip_norm is not None:
+            self.accelerator.clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        state.step += 1
+        state.place += 1
+        if state.average is not None:
+            state.average.update(state.model, state.step)
+
+    def _tell(self) -> None:
+        """Live metrics and checkpoints by the clock: neither touches what is computed."""
+        now = time.monotonic()
+        if now - self._told_at >= _METRICS_EVERY_S:
+            self._told_at = now
+            self._metric({"train/loss": self._train_loss()})
+        if now - self._saved_at >= self.job.checkpoint_every_s:
+            self._save()
+
+    def _train_loss(self) -> float:
+        """Mean over the epoch so far."""
+        value = float(self.state.loss_sum) / max(1, self.state.loss_rows)
+        if not math.isfinite(value):
+            raise Unprocessable(
+                f"The loss is not finite after step {self.state.step}: lower optimiser.learning_rate, or set "
+                "regularisation.clip_norm."
+            )
+        return value
+
+    def _end_of_epoch(self) -> None:
+        state = self.state
+        state.values = {"train/loss": self._train_loss(), **self._validate()}
+        state.epoch += 1
+        self._metric(state.values)
+        state.place = state.loss_rows = 0
+        state.loss_sum.zero_()
+        self._stop_early()
+        if time.monotonic() - self._saved_at >= min(1.0, self.job.checkpoint_every_s):
+            self._save()
+
+    def _stop_early(self) -> None:
+        state, rule = self.state, self.recipe.training.early_stopping
+        if rule is None:
+            return
+        if rule.metric not in state.values:
+            raise Unprocessable(
+                f"training.early_stopping.metric {rule.metric!r} is not measured: there are {', '.join(state.values)}."
+            )
+        if state.patience.improved(rule, state.values, state.epoch):
+            state.keep_best()
+        state.ended = state.patience.exhausted(rule, state.epoch)
+
+    def _validate(self) -> dict[str, float]:
+        if not len(self.validation):
+            return {}
+        module = self.state.evaluated.eval()
+        output = predict(module, self.validation)
+        loss = float(self.loss(output, self.validation.y))
+        signature = Signature(self.recipe.task, (), ())
+        outputs = self.task.outputs(output.cpu().numpy(), signature)
+        metrics = self.task.metrics(outputs, self.validation.y.cpu().numpy())
+        self.state.model.train()
+        return {"validation/loss": loss, **{f"validation/{name}": value for name, value in metrics.items()}}
+
+    def _metric(self, values: dict[str, float]) -> None:
+        state = self.state
+        rate = {"learning_rate": float(state.optimiser.param_groups[0]["lr"])}
+        self.watcher.metric(state.step, state.step / self.steps_per_epoch, values | rate, self.total_steps)
+
+    def _save(self) -> None:
+        save_checkpoint(self.job.checkpoints, self.state.checkpoint())
+        self._saved_at = time.monotonic()
+        self.watcher.checkpointed(self.state.step)
+
+    def write(self, folder: Path) -> Trained:
+        state = self.state
+        if state.best:
+            state.evaluated.load_state_dict(state.best)
+        folder.mkdir(parents=True, exist_ok=True)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.evaluated.state_dict().items()}
+        with full_disk_is_said():
+            save_file(tensors, folder / WEIGHTS)
+        architecture = {**self.architecture, "shapes": {"row": list(self.shapes.row), "outputs": self.shapes.outputs,
+                                                        "vocabulary": self.shapes.vocabulary}}  # fmt: skip
+        parameters = sum(parameter.numel() for parameter in state.model.parameters())
+        return Trained(architecture, "torch", parameters, dict(state.values), state.step)
+
+
+def build_model(job: TrainJob) -> tuple[dict[str, Any], Shapes, nn.Module]:
+    """The recipe's architecture with its initial weights, a function of the seed."""
+    (values,) = job.train.inputs.values()
+    shapes = Shapes(tuple(values.shape[1:]), job.classes or 1, job.vocabulary or 0)
+    architecture = job.recipe.architecture.model_dump()
+    if job.recipe.regularisation.dropout:
+        architecture.setdefault("dropout", job.recipe.regularisation.dropout)
+    torch.manual_seed(job.seed)
+    model = build(job.recipe.task, architecture, shapes)
+    if isinstance(model, ScaledMLP):
+        targets = job.train.targets.astype(np.float64)
+        model.target_mean.fill_(float(targets.mean()))
+        model.target_std.fill_(float(targets.std()) or 1.0)
+    return architecture, shapes, model
+
+
+@torch.inference_mode()
+def predict(module: nn.Module, split: DeviceSplit) -> Tensor:
+    """Float32 outputs of every row, in order."""
+    return torch.cat([module(x).float() for x, _ in split.batches(_EVALUATION_ROWS)])
+
+
+def _make_deterministic(job: TrainJob) -> None:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
+    torch.use_deterministic_algorithms(True, warn_only=bool(job.resources.gpus))
+    torch.set_num_threads(max(1, int(job.resources.cores)))
+    torch.manual_seed(job.seed)

@@ -1,0 +1,91 @@
+"""Packaging: weights, preprocessing, signature, golden examples, card and digests into one folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gristmill.bundles.digests import scan, verify
+from gristmill.bundles.manifest import CARD, PREPROCESSING, Lineage, Manifest, write_manifest
+from gristmill.bundles.replay import replay, write_golden
+from gristmill.core.files import write_atomic
+from gristmill.core.types import ResourceUse, Signature
+from gristmill.lab.card import write_card
+from gristmill.lab.loading import LoadedVersion, open_version
+from gristmill.lab.training import Training
+from gristmill.tasks.preprocessing import encode_preprocessing
+from gristmill.tasks.protocol import Examples, Tensors
+
+WEIGHTS = "weights"
+_GOLDEN_ROWS = 8
+
+
+class Packaged(NamedTuple):
+    digest: str
+    manifest: Manifest
+    metrics: dict[str, float]
+
+
+def package(training: Training, bundle: Path, use: ResourceUse) -> Packaged:
+    """Write the bundle around the weights that stand in `bundle/weights`; replay it from disk before it counts."""
+    signature = training.task.signature(_joined(training.splits))
+    write_atomic(bundle / PREPROCESSING, encode_preprocessing(training.preprocessing))
+    draft = _manifest(training, signature)
+    version = open_version(draft.name, bundle, draft, training.spec.resources)
+    held_out = training.splits.test if len(training.splits.test.targets) else training.splits.train
+    outputs = version.outputs(held_out.inputs)
+    metrics = {f"test/{name}": value for name, value in training.task.metrics(outputs, held_out.targets).items()}
+    golden = _golden(held_out)
+    write_golden(bundle, golden, version.outputs(golden))
+    write_atomic(bundle / CARD, write_card(training, metrics, outputs, held_out, use).encode())
+    version.runtime.close()
+    return _seal(bundle, _manifest(training, signature, metrics), training)
+
+
+def _seal(bundle: Path, manifest: Manifest, training: Training) -> Packaged:
+    sealed = manifest_with_files(manifest, bundle)
+    digest = write_manifest(bundle, sealed)
+    loaded: LoadedVersion = open_version(sealed.name, bundle, verify(bundle, digest), training.spec.resources)
+    replay(bundle, loaded.outputs)
+    loaded.runtime.close()
+    return Packaged(digest, sealed, sealed.metrics)
+
+
+def manifest_with_files(manifest: Manifest, bundle: Path) -> Manifest:
+    """`manifest` with the digests of what stands in the folder."""
+    return Manifest(**{**{name: getattr(manifest, name) for name in manifest.__struct_fields__}, "files": scan(bundle)})
+
+
+def _manifest(training: Training, signature: Signature, metrics: dict[str, float] | None = None) -> Manifest:
+    spec, dataset = training.spec, training.spec.dataset
+    assert dataset is not None
+    lineage = Lineage(
+        spec.id, (f"{dataset.name}@{dataset.version}",), (dataset.digest,), spec.recipe, spec.code
+    )  # fmt: skip
+    return Manifest(
+        name=spec.model or training.recipe.name,
+        task=training.recipe.task,
+        framework=training.recipe.framework,
+        runtime=training.trained.runtime,
+        architecture=training.trained.architecture,
+        signature=signature,
+        lineage=lineage,
+        files={},
+        parameters=training.trained.parameters,
+        licence=dataset.licence,
+        created_at=time.time(),
+        metrics={**training.trained.metrics, **(metrics or {})},
+    )
+
+
+def _joined(splits: tuple[Examples, ...]) -> Examples:
+    """All rows: what the signature allows (missing values) must hold for what was held out too."""
+    inputs = {name: np.concatenate([part.inputs[name] for part in splits]) for name in splits[0].inputs}
+    return splits[0]._replace(inputs=inputs, targets=np.concatenate([part.targets for part in splits]))
+
+
+def _golden(examples: Examples) -> Tensors:
+    return {name: values[:_GOLDEN_ROWS] for name, values in examples.inputs.items()}

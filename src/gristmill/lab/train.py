@@ -1,0 +1,49 @@
+"""A train run: dataset and recipe in, a bundle that has passed its own replay out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gristmill.core import plugins
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import RunSpec
+from gristmill.frameworks.protocol import Split, Trainer, TrainJob
+from gristmill.lab.events import Events, Heartbeat
+from gristmill.lab.loading import load_examples
+from gristmill.lab.package import WEIGHTS, Packaged, package
+from gristmill.lab.training import Training
+from gristmill.store.blobs import Blobs
+from gristmill.tasks.preprocessing import Preprocessing
+from gristmill.tasks.protocol import Examples, Task
+from gristmill.tasks.recipe import parse_recipe
+
+
+def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> Packaged:
+    """Raises Unprocessable, StorageFull, CorruptBundle; frameworks.protocol.Cancelled after a checkpoint."""
+    if spec.recipe is None or spec.dataset is None:
+        raise Unprocessable("A train run needs a recipe and a dataset.")
+    recipe = parse_recipe(spec.recipe)
+    task: Task = plugins.load("tasks", recipe.task)()
+    events.write("message", message=f"loading {spec.dataset.name}@{spec.dataset.version}")
+    splits = load_examples(spec.dataset, Blobs(spec.blobs_url), task, recipe.data.target)
+    preprocessing = task.fit_preprocessing(splits.train, recipe.preprocessing)
+    job = TrainJob(
+        recipe,
+        _split(preprocessing, splits.train),
+        _split(preprocessing, splits.validation),
+        len(splits.train.labels) if splits.train.labels is not None else None,
+        preprocessing.vocabulary_size,
+        folder / "checkpoints",
+        spec.seed,
+        spec.resources,
+        spec.checkpoint_every_s,
+    )
+    trainer: Trainer = plugins.load("trainers", recipe.framework)()
+    bundle = folder / "bundle"
+    trained = trainer.train(job, events, bundle / WEIGHTS)
+    events.write("message", message="packaging")
+    return package(Training(spec, recipe, task, splits, preprocessing, trained), bundle, heartbeat.use())
+
+
+def _split(preprocessing: Preprocessing, examples: Examples) -> Split:
+    return Split(preprocessing.apply(examples.inputs), examples.targets)
