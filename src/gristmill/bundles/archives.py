@@ -92,3 +92,14 @@ def _write(path: Path, name: str, content: BinaryIO, left: int) -> int:
     except FileExistsError:
         raise Malformed(f"{name!r} stands twice in the archive.") from None
     return left
+
+
+def write_tar(folder: Path, path: Path) -> None:
+    """Pack the folder's regular files into a tar at `path`: sorted, without owners or times."""
+    with tarfile.open(path, "w") as tar:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file() and not file.is_symlink():
+                entry = tarfile.TarInfo(str(file.relative_to(folder)))
+                entry.size = file.stat().st_size
+                with file.open("rb") as content:
+                    tar.addfile(entry, content)

@@ -115,7 +115,7 @@ def rates(
 def hours(
     who: Annotated[str, typer.Argument(help="Who worked, as in 'data scientist'.")],
     count: Annotated[float, typer.Argument(min=0.0, metavar="HOURS", help="How many hours.")],
-    on: Annotated[str, typer.Argument(help="On what: a run's id, NAME@VERSION of a model, or a dataset.")],
+    on: Annotated[str, typer.Argument(help="On what: run:ID, version:NAME@N, model:NAME or dataset:NAME@N.")],
     as_json: AsJson = False,
 ) -> None:
     """Declare people's hours: they are an input like any other."""

@@ -27,7 +27,7 @@ def train(stage: Stage) -> dict[str, Any]:
         for name in RECIPES:
             recipe = read_recipe((files("gristmill.cli.demo") / "recipes" / f"{name}.yaml").read_text())
             runs[name] = client.runs.train(recipe.model_dump(mode="json"))["id"]
-            client.books.declare_hours(*HOURS, runs[name])
+            client.books.declare_hours(*HOURS, f"run:{runs[name]}")
     documents = _watch(stage, runs)
     for name, run in documents.items():
         if run["state"] != "succeeded":

@@ -1,0 +1,157 @@
+"""The books: reports, entries, rates, hours, reversals, the check, exports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from gristmill.books import posting, rate_cards
+from gristmill.books.check import check as check_books
+from gristmill.books.entries import entries as list_entries
+from gristmill.books.export import export as export_table
+from gristmill.books.people import declare
+from gristmill.books.reports.report import report as make_report
+from gristmill.control.api.answers import Json
+from gristmill.control.api.context import Developer, Here
+from gristmill.core.clock import parse_iso
+from gristmill.core.errors import Unprocessable
+
+router = APIRouter(prefix="/books")
+_MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+
+
+class Hours(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    who: str = Field(min_length=1, max_length=100)
+    hours: float = Field(gt=0, le=1e6)
+    on: str
+    rate: str | None = None
+
+
+class Rate(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    card: str
+    item: str
+    unit: str
+    price: str
+    valid_from: str | None = None
+    valid_to: str | None = None
+    note: str = ""
+
+
+class Reversal(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    event: str
+    reason: str = Field(min_length=1)
+
+
+@router.get("/report/{name}")
+def report(
+    name: str,
+    here: Here,
+    by: Developer,
+    model: str | None = None,
+    endpoint: str | None = None,
+    since: str | None = None,
+    until: str | None = None,
+) -> Json:
+    """`summary`, `cost`, `unit-cost`, `margin`, `break-even`, `idle`; times as RFC 3339."""
+    with here.database.read() as connection:
+        return Json(
+            make_report(
+                connection,
+                by.tenant,
+                name,
+                model=model,
+                endpoint=endpoint,
+                since=_time("since", since),
+                until=_time("until", until),
+            )
+        )
+
+
+@router.get("/entries")
+def entries(
+    here: Here,
+    by: Developer,
+    account: str | None = None,
+    event: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 100,
+) -> Json:
+    """Postings, newest first."""
+    with here.database.read() as connection:
+        return Json(list_entries(connection, by.tenant, account=account, event=event, limit=limit))
+
+
+@router.get("/rates")
+def rates(here: Here, by: Developer) -> Json:
+    """Every rate with its validity; old ones stay."""
+    with here.database.read() as connection:
+        return Json(rate_cards.list_rates(connection, by.tenant))
+
+
+@router.post("/rates")
+def set_rate(rate: Rate, here: Here, by: Developer) -> Json:
+    """A new price of an item from `valid_from` (now) on."""
+    now = here.clock.now()
+    wanted: dict[str, Any] = rate.model_dump(exclude={"valid_from", "valid_to"})
+    with here.database.write() as connection:
+        made = rate_cards.set_rate(
+            connection,
+            by.tenant,
+            **wanted,
+            valid_from=_time("valid_from", rate.valid_from) or now,
+            valid_to=_time("valid_to", rate.valid_to),
+            known_from=now,
+        )
+    return Json(made, status_code=201)
+
+
+@router.post("/hours")
+def hours(declared: Hours, here: Here, by: Developer) -> Json:
+    """People's hours on `run:ID`, `version:NAME@N`, `model:NAME` or `dataset:NAME@N`."""
+    with here.database.write() as connection:
+        event = declare(
+            connection, by.tenant, declared.who, declared.hours, declared.on, here.clock.now(), rate=declared.rate
+        )
+    return Json({"event": event, **declared.model_dump()}, status_code=201)
+
+
+@router.post("/reversals")
+def reverse(wanted: Reversal, here: Here, by: Developer) -> Json:
+    """Reverse a mistake with a counter-event; nothing is changed."""
+    with here.database.write() as connection:
+        made = posting.reverse(connection, by.tenant, wanted.event, wanted.reason, here.clock.now())
+    return Json({"event": made, "reverses": wanted.event}, status_code=201)
+
+
+@router.get("/check")
+def check(here: Here, by: Developer) -> Json:
+    """{problems, usage_records, ...}: whether the books balance and every usage record is posted once."""
+    with here.database.read() as connection:
+        return Json(check_books(connection).to_dict())
+
+
+@router.get("/export")
+def export(
+    here: Here,
+    by: Developer,
+    table: Literal["postings", "usage", "events"] = "postings",
+    form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
+) -> Response:
+    with here.database.read() as connection:
+        return Response(export_table(connection, by.tenant, table, form), media_type=_MEDIA[form])
+
+
+def _time(field: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return parse_iso(text)
+    except ValueError:
+        raise Unprocessable(
+            f"{field} is not a time: write it as 2026-11-23T14:00:00Z.", field=field, got=text
+        ) from None

@@ -1,0 +1,56 @@
+"""Endpoints and rollouts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from pydantic import BaseModel, ConfigDict
+
+from gristmill.control.api.answers import Json
+from gristmill.control.api.context import Developer, Here
+
+router = APIRouter()
+
+
+class Scale(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    replicas: int | str
+
+
+@router.post("/endpoints/{endpoint}/deploy")
+def deploy(endpoint: str, request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
+    """{version, strategy?, replicas?, resources?, limits?} → {endpoint, rollout}; 409 while a rollout is under way."""
+    return Json(here.deploy(by, endpoint, request), status_code=202)
+
+
+@router.get("/endpoints")
+def list_endpoints(here: Here, by: Developer) -> Json:
+    return Json(here.endpoints(by.tenant))
+
+
+@router.get("/endpoints/{endpoint}")
+def show(endpoint: str, here: Here, by: Developer) -> Json:
+    """State, versions with weights, replicas, newest rollout."""
+    return Json(here.endpoint(by.tenant, endpoint))
+
+
+@router.post("/endpoints/{endpoint}/rollback")
+def rollback(endpoint: str, here: Here, by: Developer) -> Json:
+    """Move back to what it served before."""
+    return Json(here.rollback(by, endpoint), status_code=202)
+
+
+@router.post("/endpoints/{endpoint}/scale")
+def scale(endpoint: str, wanted: Scale, here: Here, by: Developer) -> Json:
+    return Json(here.scale(by, endpoint, wanted.replicas), status_code=202)
+
+
+@router.delete("/endpoints/{endpoint}")
+def delete(endpoint: str, here: Here, by: Developer) -> Json:
+    return Json(here.delete_endpoint(by, endpoint), status_code=202)
+
+
+@router.get("/rollouts/{rollout}")
+def show_rollout(rollout: str, here: Here, by: Developer) -> Json:
+    return Json(here.rollout(by.tenant, rollout))

@@ -1,0 +1,132 @@
+"""Models, versions, aliases, bundles."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse
+
+from gristmill.bundles.archives import write_tar
+from gristmill.control.api.answers import Json
+from gristmill.control.api.context import Developer, Here
+from gristmill.control.api.uploads import unpacked
+from gristmill.control.platform import Platform
+from gristmill.core.ids import new_id
+from gristmill.registry import aliases, bundles, versions
+
+router = APIRouter()
+
+
+class Import(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    upload: str
+
+
+class AliasMove(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    version: int
+
+
+@router.get("/models")
+def list_models(here: Here, by: Developer) -> Json:
+    with here.database.read() as connection:
+        found = versions.list_models(connection, by.tenant)
+        return Json(
+            [
+                {
+                    "model": model,
+                    "task": made[-1].task,
+                    "versions": len(made),
+                    "latest": made[-1].version,
+                    "aliases": aliases.current(connection, by.tenant, model),
+                }
+                for model, made in found.items()
+            ]
+        )
+
+
+@router.get("/models/{model}")
+def show(model: str, here: Here, by: Developer) -> Json:
+    """A model's versions and aliases."""
+    with here.database.read() as connection:
+        found = versions.list_versions(connection, by.tenant, model)
+        named = aliases.current(connection, by.tenant, model)
+    return Json({"model": model, "aliases": named, "versions": [_document(version) for version in found]})
+
+
+@router.get("/models/{model}/versions/{version}")
+def show_version(model: str, version: str, here: Here, by: Developer) -> Json:
+    """One version, by number or alias, with its manifest."""
+    found = _resolve(here, by.tenant, model, version)
+    return Json(_document(found) | {"manifest": msgspec.to_builtins(found.manifest)})
+
+
+@router.post("/models/{model}/versions/{version}/verify")
+def verify(model: str, version: str, here: Here, by: Developer) -> Json:
+    """Read every stored file against its digest; 500 `corrupt_bundle` names the file that differs."""
+    return Json(here.verify_version(by.tenant, model, _resolve(here, by.tenant, model, version).version))
+
+
+@router.post("/models/{model}/versions/{version}/retire")
+def retire(model: str, version: str, here: Here, by: Developer) -> Json:
+    return Json(here.retire_version(by, model, _resolve(here, by.tenant, model, version).version))
+
+
+@router.get("/models/{model}/versions/{version}/bundle")
+def export(model: str, version: str, here: Here, by: Developer) -> FileResponse:
+    """The bundle as a tar."""
+    found = _resolve(here, by.tenant, model, version)
+    work = tempfile.TemporaryDirectory(dir=here.settings.home_path)  # lives until the last byte is sent
+    folder = Path(work.name) / "bundle"
+    bundles.unpack(found.digest, here.blobs, folder)
+    packed = Path(work.name) / f"{found.reference}.tar"
+    write_tar(folder, packed)
+    return FileResponse(
+        packed, media_type="application/x-tar", filename=packed.name, background=BackgroundTask(work.cleanup)
+    )
+
+
+@router.post("/models/import")
+def import_bundle(wanted: Import, here: Here, by: Developer) -> Json:
+    """Verify an uploaded bundle (a packed folder) and register it as its model's next version."""
+    with tempfile.TemporaryDirectory(dir=here.settings.home_path) as folder:
+        bundle = unpacked(here, by.tenant, wanted.upload, new_id("bundle"), Path(folder))
+        return Json(here.import_bundle(by, bundle), status_code=201)
+
+
+@router.get("/models/{model}/aliases")
+def show_aliases(model: str, here: Here, by: Developer) -> Json:
+    """Where the aliases point, and every move that they made."""
+    with here.database.read() as connection:
+        named = aliases.current(connection, by.tenant, model)
+        moves = aliases.history(connection, by.tenant, model)
+    return Json({"model": model, "aliases": named, "history": [move._asdict() for move in moves]})
+
+
+@router.put("/models/{model}/aliases/{alias}")
+def set_alias(model: str, alias: str, wanted: AliasMove, here: Here, by: Developer) -> Json:
+    with here.database.write() as connection:
+        aliases.set_alias(connection, by.tenant, model, alias, wanted.version, here.clock.now(), by.key)
+    return Json({"model": model, "alias": alias, "version": wanted.version})
+
+
+@router.delete("/models/{model}/aliases/{alias}")
+def remove_alias(model: str, alias: str, here: Here, by: Developer) -> Json:
+    with here.database.write() as connection:
+        aliases.remove_alias(connection, by.tenant, model, alias, here.clock.now(), by.key)
+    return Json({"model": model, "alias": alias, "version": None})
+
+
+def _resolve(platform: Platform, tenant: str, model: str, version: str) -> versions.Version:
+    with platform.database.read() as connection:
+        return versions.resolve(connection, tenant, f"{model}@{version}")
+
+
+def _document(version: versions.Version) -> dict[str, Any]:
+    return {key: value for key, value in version._asdict().items() if key != "manifest"}
