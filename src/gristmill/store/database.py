@@ -99,10 +99,13 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     """INSERT ... ON CONFLICT DO NOTHING; returns how many rows were new."""
     if not rows:
         return 0
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert
-    if len(rows) == 1:
-        return connection.execute(insert(table).values(dict(rows[0])).on_conflict_do_nothing()).rowcount
-    return connection.execute(insert(table).on_conflict_do_nothing(), [dict(row) for row in rows]).rowcount
+    values = [dict(row) for row in rows]
+    if connection.dialect.name == "sqlite":
+        return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), values).rowcount
+    # psycopg's executemany tells no row count: several rows a statement do
+    parts = (values[start : start + _ROWS_A_STATEMENT] for start in range(0, len(values), _ROWS_A_STATEMENT))
+    insert = postgresql.insert(table).on_conflict_do_nothing()
+    return sum(connection.execute(insert.values(part)).rowcount for part in parts)
 
 
 def new_ids(connection: Connection, table: Table, column: Column[Any], ids: Iterable[str]) -> set[str]:
