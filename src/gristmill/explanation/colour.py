@@ -19,7 +19,8 @@ def coloured(values: np.ndarray) -> np.ndarray:
     place = (np.clip(values, -1, 1) + 1) / 2 * (len(_STOPS) - 1)
     below = np.minimum(place.astype(int), len(_STOPS) - 2)
     part = (place - below)[..., None]
-    return np.round(_STOPS[below] * (1 - part) + _STOPS[below + 1] * part).astype(np.uint8)
+    mixed = _STOPS[below] * (1 - part) + _STOPS[below + 1] * part
+    return np.asarray(np.round(mixed), np.uint8)
 
 
 def scaled(values: np.ndarray) -> np.ndarray:

@@ -6,6 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gristmill.core.errors import Unprocessable
+from gristmill.lab import resampled_metrics
+from gristmill.lab.comparison import Paired, compare
+from gristmill.lab.slices import by_label, by_quarter, reliability
+from gristmill.lab.statistics import RESAMPLES, Interval, Resampled, bootstrap, percentile
+from gristmill.tasks.metrics import confusion
 from gristmill.tasks.protocol import Task, Tensors
 
 
@@ -26,5 +32,86 @@ class EvaluateJob(NamedTuple):
 
 
 def evaluate(job: EvaluateJob) -> dict[str, Any]:
-    """JSON-able: `metrics` {name: {value, low, high}}, `slices`, `calibration`, `confusion`, `against`, `rows`."""
-    raise NotImplementedError
+    """A JSON-able report. Raises Unprocessable when there are no rows.
+
+    `metrics`: {name: {value, low, high}}, 95 % percentile bootstrap; `slices`: by true label, or by quarter of the
+    target; `calibration`: reliability by bins of confidence; `confusion`: rows are true classes; `against` and
+    `verdict` where there is a rival.
+    """
+    rows = len(job.targets)
+    if rows == 0:
+        raise Unprocessable("The test split has no rows: there is nothing to evaluate.", field="dataset")
+    subject = _resampled(job, job.subject)
+    spread = bootstrap(subject, rows, np.random.default_rng(job.seed))
+    values = job.task.metrics(job.subject, job.targets)
+    report: dict[str, Any] = {
+        "version": job.names[0],
+        "rows": rows,
+        "primary_metric": job.task.primary_metric,
+        "higher_is_better": job.task.higher_is_better,
+        "intervals": f"95 % percentile bootstrap, {RESAMPLES} resamples",
+        "metrics": {name: _figures(percentile(value, spread[name])) for name, value in values.items()},
+        **_breakdown(job),
+    }
+    return report | (_against(job, job.rival, subject, values) if job.rival is not None else {})
+
+
+def _breakdown(job: EvaluateJob) -> dict[str, Any]:
+    if job.labels is None:
+        return {"slices": by_quarter(job.subject["prediction"][:, 0], job.targets)}
+    p = job.subject["probabilities"]
+    return {
+        "labels": list(job.labels),
+        "slices": by_label(p.argmax(axis=1), job.targets, job.labels),
+        "calibration": reliability(p, job.targets),
+        "confusion": confusion(p.argmax(axis=1), job.targets, p.shape[1]).tolist(),
+    }
+
+
+def _against(
+    job: EvaluateJob, rival: Tensors, subject: dict[str, Resampled], values: dict[str, float]
+) -> dict[str, Any]:
+    name = job.task.primary_metric
+    other = job.task.metrics(rival, job.targets)
+    paired = Paired(
+        names=(job.names[0], job.names[1] or "the rival"),
+        metric=name,
+        higher_is_better=job.task.higher_is_better,
+        values=(values[name], other[name]),
+        resampled=(subject[name], _resampled(job, rival)[name]),
+        losses=(_losses(job, job.subject), _losses(job, rival)),
+        classes=job.labels is not None,
+    )
+    verdict, figures = compare(paired, np.random.default_rng(job.seed + 1))
+    return {"verdict": verdict, "against": figures | {"metrics": other}}
+
+
+def _losses(job: EvaluateJob, outputs: Tensors) -> np.ndarray:
+    """By row: 0 or 1 for a class missed; the squared error of a value."""
+    if job.labels is not None:
+        return np.asarray(outputs["probabilities"].argmax(axis=1) != job.targets, np.float64)
+    return np.square(outputs["prediction"][:, 0].astype(np.float64) - job.targets)
+
+
+def _resampled(job: EvaluateJob, outputs: Tensors) -> dict[str, Resampled]:
+    """The metrics of `Task.metrics` by weights; one that is not known here is computed resample by resample."""
+    if job.labels is None:
+        known = resampled_metrics.regression(outputs["prediction"][:, 0], job.targets)
+    else:
+        known = resampled_metrics.classification(outputs["probabilities"], job.targets)
+    names = job.task.metrics(outputs, job.targets)
+    return {name: known.get(name) or _one_by_one(job, outputs, name) for name in names}
+
+
+def _one_by_one(job: EvaluateJob, outputs: Tensors, name: str) -> Resampled:
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        drawn = [np.repeat(np.arange(len(column)), column.astype(np.int64)) for column in weights.T]
+        return np.asarray(
+            [job.task.metrics({key: v[rows] for key, v in outputs.items()}, job.targets[rows])[name] for rows in drawn]
+        )
+
+    return statistic
+
+
+def _figures(interval: Interval) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in interval._asdict().items()}

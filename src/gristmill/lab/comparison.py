@@ -1,0 +1,55 @@
+"""A paired test between two versions on the same rows, and the sentence that it comes to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gristmill.lab.statistics import Resampled, bootstrap, mcnemar, paired_permutation, percentile
+
+SIGNIFICANT = 0.05
+
+
+class Paired(NamedTuple):
+    """Subject first, rival second. `losses` by row; `classes`: they are 0 or 1, right or wrong."""
+
+    names: tuple[str, str]
+    metric: str
+    higher_is_better: bool
+    values: tuple[float, float]
+    resampled: tuple[Resampled, Resampled]
+    losses: tuple[np.ndarray, np.ndarray]
+    classes: bool
+
+
+def compare(paired: Paired, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
+    """The verdict, and its figures: the difference of the primary metric with its interval, and the test's p."""
+    subject, rival = paired.resampled
+    both = bootstrap({"difference": lambda weights: subject(weights) - rival(weights)}, len(paired.losses[0]), rng)
+    difference = percentile(paired.values[0] - paired.values[1], both["difference"])
+    p, test = _mcnemar(paired) if paired.classes else _permutation(paired, rng)
+    figures = {
+        "version": paired.names[1],
+        "metric": paired.metric,
+        "difference": {name: round(value, 6) for name, value in difference._asdict().items()},
+        "p": p,
+        **test,
+    }
+    span = f"{paired.metric} {difference.value:+.3g} [{difference.low:.3g}, {difference.high:.3g}], p = {p:.2g}"
+    if p >= SIGNIFICANT:
+        return f"{paired.names[0]} and {paired.names[1]} cannot be told apart: {span}", figures
+    better = (difference.value > 0) == paired.higher_is_better
+    return f"{paired.names[0]} is {'better' if better else 'worse'} than {paired.names[1]}: {span}", figures
+
+
+def _mcnemar(paired: Paired) -> tuple[float, dict[str, Any]]:
+    wrong, rival_wrong = (losses > 0 for losses in paired.losses)
+    only_subject, only_rival = int((~wrong & rival_wrong).sum()), int((wrong & ~rival_wrong).sum())
+    counts = {"only_subject_right": only_subject, "only_rival_right": only_rival}
+    return mcnemar(only_subject, only_rival), {"test": "exact McNemar", **counts}
+
+
+def _permutation(paired: Paired, rng: np.random.Generator) -> tuple[float, dict[str, Any]]:
+    p = paired_permutation(paired.losses[0] - paired.losses[1], rng)
+    return p, {"test": "paired permutation of squared errors, 4,999 flips"}
