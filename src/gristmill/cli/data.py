@@ -96,8 +96,18 @@ def profile_view(profile: dict[str, Any]) -> RenderableType:
     """Scalars as facts, columns as a table; whatever else the profile holds as a line each."""
     columns = profile.get("columns")
     rows = [{"name": name, **facts_} for name, facts_ in columns.items()] if isinstance(columns, dict) else columns
-    plain = {key: text(value) for key, value in profile.items() if key != "columns"}
+    plain = {key: text(value) for key, value in profile.items() if key not in ("columns", "target") and value != []}
+    plain |= {"target": _target(profile["target"])} if profile.get("target") else {}
     if not rows:
         return facts(plain)
     headings = list(dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], dict | list)))
     return Group(facts(plain), "", table(rows, {heading.upper(): heading for heading in headings}))
+
+
+def _target(target: dict[str, Any]) -> str:
+    """The column to predict: its classes with their counts, or where its values lie."""
+    values = target.get("values")
+    if isinstance(values, dict):
+        return f"{target['name']}: {text(values)}"
+    known = {key: target[key] for key in ("min", "mean", "max") if key in target}
+    return f"{target['name']}: {text(known)}"
