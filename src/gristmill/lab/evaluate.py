@@ -90,7 +90,8 @@ def _losses(job: EvaluateJob, outputs: Tensors) -> np.ndarray:
     """By row: 0 or 1 for a class missed; the squared error of a value."""
     if job.labels is not None:
         return np.asarray(outputs["probabilities"].argmax(axis=1) != job.targets, np.float64)
-    return np.square(outputs["prediction"][:, 0].astype(np.float64) - job.targets)
+    error = outputs["prediction"][:, 0].astype(np.float64) - job.targets
+    return np.asarray(error * error)
 
 
 def _resampled(job: EvaluateJob, outputs: Tensors) -> dict[str, Resampled]:
