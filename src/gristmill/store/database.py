@@ -102,10 +102,9 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     values = [dict(row) for row in rows]
     if connection.dialect.name == "sqlite":
         return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), values).rowcount
-    # psycopg's executemany tells no row count: several rows a statement do
-    parts = (values[start : start + _ROWS_A_STATEMENT] for start in range(0, len(values), _ROWS_A_STATEMENT))
-    insert = postgresql.insert(table).on_conflict_do_nothing()
-    return sum(connection.execute(insert.values(part)).rowcount for part in parts)
+    # psycopg's executemany tells no row count; RETURNING names just the rows that were new
+    insert = postgresql.insert(table).on_conflict_do_nothing().returning(next(iter(table.primary_key)))
+    return len(connection.execute(insert, values).all())
 
 
 def new_ids(connection: Connection, table: Table, column: Column[Any], ids: Iterable[str]) -> set[str]:
