@@ -15,19 +15,21 @@ from gristmill.cli.formats import duration
 from gristmill.cli.output import progress_console
 from gristmill.client.sync import Client
 
+SHOWN = ("accuracy", "f1", "auc", "mae", "rmse", "r2")  # of the figures beside the losses, those a line has room for
 MAX_POINTS = 2_000  # a curve of more is thinned by half: no terminal shows as many
 
 
 class Progress:
     """What a run's events have said so far."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
+    def __init__(self, title: str, height: int = 8) -> None:
+        self.title, self.height = title, height
         self.curves: dict[str, list[tuple[float, float]]] = defaultdict(list)
         self.latest: dict[str, float] = {}
         self.step = self.total_steps = 0
         self.epoch: float | None = None
         self.message = "waiting for its turn"
+        self.ended = False
         self._started: tuple[float, int] | None = None  # (at, step) of this attempt's first metric
         self._now = 0.0
 
@@ -36,6 +38,7 @@ class Progress:
         self._now = event.get("at") or self._now
         if event["kind"] == "started":
             self._started, self.message = None, f"attempt {event.get('attempt') or 1}"
+        self.ended = event["kind"] == "ended"
         if event.get("message"):
             self.message = event["message"]
         if event.get("step") is not None:
@@ -63,23 +66,23 @@ class Progress:
 
     def __rich__(self) -> RenderableType:
         losses = {name: points for name, points in self.curves.items() if name.endswith("/loss")}
-        return Group(self._headline(), plot(losses) if losses else "", self._figures())
+        return Group(self._headline(), plot(losses, height=self.height) if losses else "", self._figures())
 
     def _headline(self) -> Text:
-        done = f"step {self.step}/{self.total_steps}" if self.total_steps else self.message
         speed = self.speed
-        left = duration((self.total_steps - self.step) / speed) if speed and self.total_steps else None
+        left = duration((self.total_steps - self.step) / speed) if speed and self.total_steps else ""
         parts = [
-            done,
+            self.message if self.ended or not self.total_steps else "",
+            f"step {self.step}/{self.total_steps}" if self.total_steps else "",
             f"epoch {self.epoch:.1f}" if self.epoch is not None else "",
             f"{speed:.1f} step/s" if speed else "",
+            f"{left} left" if left and not self.ended else "",
         ]
-        parts.append(f"{left} left" if left else "")
         return Text.assemble((self.title, "bold"), "  ", "  ".join(part for part in parts if part))
 
     def _figures(self) -> Text:
-        shown = {name: value for name, value in self.latest.items() if not name.endswith("/loss")}
-        return Text("  ".join(f"{name} {value:.4g}" for name, value in shown.items()), style="dim")
+        shown = (f"{name} {value:.4g}" for name, value in self.latest.items() if name.rpartition("/")[2] in SHOWN)
+        return Text("  ".join(shown), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def watch(client: Client, run: str, *, quiet: bool = False, title: str | None = None) -> dict[str, Any]:

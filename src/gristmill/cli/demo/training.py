@@ -11,7 +11,7 @@ from rich.live import Live
 
 from gristmill.cli.demo.stage import Stage
 from gristmill.cli.formats import duration, interval
-from gristmill.cli.live import Progress
+from gristmill.cli.live import SHOWN, Progress
 from gristmill.cli.output import Fields, table
 from gristmill.core.errors import Internal
 from gristmill.tasks.recipe import read_recipe
@@ -39,24 +39,21 @@ def train(stage: Stage) -> dict[str, Any]:
 
 _FIELDS: Fields = {
     "VERSION": "made",
-    "VALIDATION": lambda run: _validation(run["metrics"]),
+    "ON TEST ROWS": lambda run: _tested(run["metrics"]),
     "TOOK": lambda run: duration(run["use"].get("wall_s")),
     "CPU": lambda run: duration(run["use"].get("cpu_s")),
     "ENERGY": lambda run: f"{run['use']['energy']['value']:.0f} J ({run['use']['energy']['basis']})",
 }
 
 
-def _validation(metrics: dict[str, Any]) -> str:
-    return ", ".join(
-        f"{name.removeprefix('validation/')} {interval(value)}"
-        for name, value in metrics.items()
-        if name.startswith("validation/")
-    )
+def _tested(metrics: dict[str, Any]) -> str:
+    """On the rows that training never saw."""
+    return ", ".join(f"{name} {interval(metrics[f'test/{name}'])}" for name in SHOWN if f"test/{name}" in metrics)
 
 
 def _watch(stage: Stage, runs: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Follow every run at once, one thread and one client each."""
-    progress = {name: Progress(name) for name in runs}
+    progress = {name: Progress(name, height=3) for name in runs}
 
     def follow(name: str) -> dict[str, Any]:
         with stage.client() as client:
