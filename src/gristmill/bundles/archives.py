@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +27,7 @@ def extract_tar(stream: BinaryIO, folder: Path, max_bytes: int) -> None:
     try:
         with tarfile.open(fileobj=stream, mode="r:*") as archive:
             _extract(_tar_members(archive), folder, max_bytes)
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError) as error:
         raise Malformed("The archive is not a readable tar file.") from error
 
 
@@ -34,7 +36,7 @@ def extract_zip(stream: BinaryIO, folder: Path, max_bytes: int) -> None:
     try:
         with zipfile.ZipFile(stream) as archive:
             _extract(_zip_members(archive), folder, max_bytes)
-    except (zipfile.BadZipFile, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise Malformed("The archive is not a readable zip file.") from error
 
 
@@ -50,7 +52,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
 
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
     for member in archive.infolist():
-        if member.is_dir():
+        if member.filename.endswith("/"):
             continue
         mode = member.external_attr >> 16
         if mode and not stat.S_ISREG(mode) and stat.S_IFMT(mode):
