@@ -11,7 +11,7 @@ from gristmill.cli.arguments import Version, reference_parser
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import interval
 from gristmill.cli.live import watch
-from gristmill.cli.output import AsJson, facts, show, table, text
+from gristmill.cli.output import AsJson, show, table, text, title
 from gristmill.cli.runs import fail_unless_succeeded
 
 
@@ -33,18 +33,16 @@ def evaluate(
 
 
 def report_view(run: dict[str, Any]) -> RenderableType:
-    """Metrics with their 95% intervals, calibration, the paired test; slices as a table."""
+    """Metrics with their 95% intervals, slices, and the verdict of the paired test where there was one."""
     report = run.get("report") or {}
-    metrics = report.get("metrics") or run.get("metrics") or {}
+    metrics = [{"metric": name, "value": interval(value)} for name, value in (report.get("metrics") or {}).items()]
     parts: list[RenderableType] = [
-        table(
-            [{"metric": name, "value": interval(value)} for name, value in metrics.items()],
-            {"METRIC": "metric", "VALUE [95%]": "value"},
-            empty="No metrics.",
-        )
+        f"{report.get('version')} on {report.get('rows')} rows; {report.get('intervals')}",
+        "",
+        table(metrics, {"METRIC": "metric", "VALUE [95%]": "value"}, empty="No metrics."),
     ]
-    skipped = {"metrics", "slices"}
-    rest = {key: text(value) for key, value in report.items() if key not in skipped and not isinstance(value, list)}
-    if rest:
-        parts += ["", facts(rest)]
+    if slices := report.get("slices"):
+        parts += ["", table(slices, {key.upper().replace("_", " "): key for key in slices[0]})]
+    if verdict := report.get("verdict"):
+        parts += ["", title(verdict), text(report["against"].get("test"))]
     return Group(*parts)

@@ -10,7 +10,7 @@ import typer
 from rich.console import Group, RenderableType
 
 from gristmill.cli.connection import connect
-from gristmill.cli.output import AsJson, facts, show, table
+from gristmill.cli.output import AsJson, facts, show, table, text
 from gristmill.cli.predict import Endpoint, Input, read_input
 from gristmill.core.errors import Unprocessable
 
@@ -51,8 +51,8 @@ def explanation_view(explanation: dict[str, Any], picture: Path | None) -> Rende
                 "explains": label if label is not None else explanation.get("target"),
                 "score": explanation.get("score"),
                 "method": explanation.get("method"),
-                "deletion AUC": explanation.get("deletion_auc"),
-                "insertion AUC": explanation.get("insertion_auc"),
+                "deletion AUC": _beside_chance(explanation, "deletion_auc", "lower is better"),
+                "insertion AUC": _beside_chance(explanation, "insertion_auc", "higher is better"),
                 "convergence error": explanation.get("delta"),
                 "picture": str(picture) if picture else None,
             }
@@ -63,3 +63,10 @@ def explanation_view(explanation: dict[str, Any], picture: Path | None) -> Rende
         rows = [{"name": name, "value": value} for name, value in ranked[:MOST_ROWS]]
         parts += ["", table(rows, {"WHAT": "name", "ATTRIBUTION": lambda row: f"{row['value']:+.4f}"})]
     return Group(*parts)
+
+
+def _beside_chance(explanation: dict[str, Any], name: str, meaning: str) -> str | None:
+    """An AUC means something only beside what an order by chance gives."""
+    if explanation.get(name) is None:
+        return None
+    return f"{explanation[name]:.3f} (by chance {text(explanation.get(f'random_{name}'))}; {meaning})"

@@ -7,7 +7,6 @@ from typing import Any
 from gristmill.cli.demo.stage import Stage
 from gristmill.cli.evaluate import report_view
 from gristmill.cli.live import watch
-from gristmill.cli.output import title
 from gristmill.core.errors import Internal
 
 
@@ -21,5 +20,5 @@ def evaluate(stage: Stage) -> dict[str, Any]:
     for version, document in zip((mlp, cnn), documents, strict=True):
         if document["state"] != "succeeded":
             raise Internal(f"The evaluation of {version} is {document['state']}: {document.get('error')}")
-        stage.tell("", title(version), report_view(document))
-    return {"result": "intervals and a paired test", "reports": [document["report"] for document in documents]}
+        stage.tell("", report_view(document))
+    return {"result": documents[1]["report"]["verdict"], "reports": [document["report"] for document in documents]}

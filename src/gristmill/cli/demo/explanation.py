@@ -8,6 +8,7 @@ from gristmill.cli.demo.clients import ROW, png
 from gristmill.cli.demo.datasets import images
 from gristmill.cli.demo.stage import ENDPOINT, Stage
 from gristmill.cli.explain import explanation_view, save_picture
+from gristmill.cli.output import text
 
 
 def explain(stage: Stage) -> dict[str, Any]:
@@ -19,6 +20,7 @@ def explain(stage: Stage) -> dict[str, Any]:
     save_picture(answer, picture)
     explanation = answer["explanations"][0]
     stage.tell(explanation_view(explanation, picture))
-    faithful = {name: explanation.get(name) for name in ("deletion_auc", "insertion_auc")}
-    result = f"deletion AUC {faithful['deletion_auc']:.3f}, insertion AUC {faithful['insertion_auc']:.3f}"
+    names = ("deletion_auc", "insertion_auc", "random_deletion_auc", "random_insertion_auc")
+    faithful = {name: explanation[name] for name in names}
+    result = f"{picture.name}; deletion AUC {text(faithful[names[0]])}, insertion AUC {text(faithful[names[1]])}"
     return {"result": result, "picture": str(picture), **faithful}
