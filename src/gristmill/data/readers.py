@@ -82,8 +82,8 @@ def read_jsonl(source: Path, options: Options) -> Columns:
 def read_parquet(source: Path, options: Options) -> Columns:
     try:
         return _from_table(pyarrow.parquet.read_table(source), source.name)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise Unprocessable(f"{source.name} is not a readable Parquet file: {_first_line(error)}") from None
+    except (pa.ArrowInvalid, OSError):
+        raise Unprocessable(f"{source.name} is not a readable Parquet file.") from None
 
 
 def read_npz(source: Path, options: Options) -> Columns:
