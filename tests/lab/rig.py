@@ -1,0 +1,64 @@
+"""Runs in a folder of their own, without a platform: what the scheduler would write, and the real process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gristmill.core.types import DatasetRef, Resources, RunEvent, RunKind, RunResult, RunSpec
+from gristmill.data.versions import build
+from gristmill.store.blobs import Blobs
+from gristmill.tasks.recipe import parse_recipe
+
+
+class Rig:
+    """`folder` holds blobs and runs; datasets are added from files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.blobs_url = (folder / "blobs").as_uri()
+
+    def dataset(self, source: Path, task: str, **options: Any) -> DatasetRef:
+        made = build(source, Blobs(self.blobs_url), task=task, target=None, options=options)
+        return DatasetRef(name=source.stem, version=1, digest=made.digest, licence="CC0-1.0", manifest=made.manifest)
+
+    def prepare(self, name: str, dataset: DatasetRef, recipe: dict[str, Any], **changes: Any) -> Path:
+        folder = self.folder / "runs" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        parsed = parse_recipe({"name": name.partition("-")[0], "data": {"dataset": dataset.name}, **recipe})
+        values = {"id": name, "tenant": "default", "kind": RunKind.train, "attempt": 1, "seed": parsed.training.seed,
+                  "resources": Resources(1.0), "blobs_url": self.blobs_url, "recipe": parsed.model_dump(mode="json"),
+                  "model": parsed.name, "dataset": dataset, "checkpoint_every_s": 0.05} | changes  # fmt: skip
+        (folder / "run.json").write_bytes(msgspec.json.encode(RunSpec(**values)))
+        return folder
+
+
+def start(folder: Path, crash_at: str = "") -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "GRISTMILL_CRASH_AT": crash_at, "OMP_NUM_THREADS": "1"}
+    with (folder / "log.txt").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "gristmill.lab.run", str(folder)], env=environment, stdout=log, stderr=log
+        )
+
+
+def finish(folder: Path, crash_at: str = "") -> RunResult | None:
+    """Run to the end; None when it died without a result."""
+    start(folder, crash_at).wait(120)
+    return result(folder)
+
+
+def result(folder: Path) -> RunResult | None:
+    path = folder / "result.json"
+    return msgspec.json.decode(path.read_bytes(), type=RunResult) if path.exists() else None
+
+
+def events(folder: Path) -> list[RunEvent]:
+    path = folder / "events.jsonl"
+    return (
+        [msgspec.json.decode(line, type=RunEvent) for line in path.read_bytes().splitlines()] if path.exists() else []
+    )
