@@ -51,11 +51,15 @@ def png(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _best(stage: Stage, probabilities: np.ndarray) -> str:
-    with stage.client() as client:
-        model, _, version = stage.versions["digits-cnn"].partition("@")
-        labels = client.models.get(model, version)["manifest"]["signature"]["labels"]
+def _best(probabilities: np.ndarray, labels: list[str]) -> str:
     return str(labels[int(np.argmax(probabilities.reshape(-1)))])
+
+
+def _labels(stage: Stage) -> list[str]:
+    """The classes in the outputs' order, from the model's metadata."""
+    with triton.InferenceServerClient(stage.inference_url.removeprefix("http://")) as client:
+        described = client.get_model_metadata(ENDPOINT, headers={"authorization": f"Bearer {stage.key}"})
+    return list(described["labels"])
 
 
 def _triton(stage: Stage, image: np.ndarray) -> str:
@@ -63,7 +67,7 @@ def _triton(stage: Stage, image: np.ndarray) -> str:
     tensor.set_data_from_numpy(image)
     with triton.InferenceServerClient(stage.inference_url.removeprefix("http://")) as client:
         answer = client.infer(ENDPOINT, [tensor], headers={"authorization": f"Bearer {stage.key}"})
-    return _best(stage, answer.as_numpy("probabilities"))
+    return _best(answer.as_numpy("probabilities"), _labels(stage))
 
 
 def _kserve(stage: Stage, image: np.ndarray) -> str:
@@ -79,7 +83,7 @@ def _kserve(stage: Stage, image: np.ndarray) -> str:
         finally:
             await client.close()
 
-    return _best(stage, asyncio.run(infer()).outputs[0].as_numpy())
+    return _best(asyncio.run(infer()).outputs[0].as_numpy(), _labels(stage))
 
 
 def _hugging_face(stage: Stage, image: np.ndarray) -> str:
