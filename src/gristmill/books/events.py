@@ -24,8 +24,8 @@ class Event(msgspec.Struct, frozen=True):
 
 
 def payload_hash(event: Event) -> str:
-    """SHA-256 of what the event says, whatever the order of its fields."""
-    said = (event.tenant, event.kind, event.happened_at, event.payload)
+    """SHA-256 of what the event says, whatever the order of its fields and whenever a retry says it."""
+    said = (event.tenant, event.kind, event.payload)
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()
 
 

@@ -1,0 +1,54 @@
+"""A dataset's cost is shared equally by the versions made from it: each new one takes its part of what the others hold.
+
+Prospectively: an older version gives what it holds too much, and never what it has already written down or off.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from msgspec.structs import replace
+
+from gristmill.books import accounts
+from gristmill.books.book import Book
+from gristmill.books.ledger import Posting, transfer
+from gristmill.books.moving import moved
+from gristmill.core.money import split_largest_remainder
+
+
+def shares(book: Book, dataset: str, version: str, model: str, drawn: dict[tuple[str, str], int]) -> list[Posting]:
+    """Lines that give `version` its part of `dataset` (NAME@N).
+
+    `drawn`: what this event already took of each (version, currency), so that two datasets do not take it twice.
+    """
+    asset, source, item = accounts.version_asset(version), accounts.dataset_asset(dataset), f"data.{dataset}"
+    waiting: dict[str, int] = defaultdict(int)
+    for row in book.sums(("currency",), source):
+        waiting[row["currency"]] += row["micro"]
+    lines = [_as_data(line, asset, item) for line in moved(book, source, asset, model=model, version=version)]
+    held: dict[str, dict[str, int]] = defaultdict(dict)
+    for row in book.sums(("currency", "version"), "assets:version:", item=item):
+        if row["version"] != version and row["micro"]:
+            held[row["currency"]][row["version"]] = row["micro"]
+    for currency, by_version in held.items():
+        whole = sum(by_version.values()) + waiting[currency]
+        parts = split_largest_remainder(whole, [1] * (len(by_version) + 1)) or []
+        for (other, holds), part in zip(by_version.items(), parts, strict=False):
+            left = book.book_values(other).get(currency, 0) - drawn[other, currency]
+            given = max(0, min(holds - part, left))
+            if given:
+                drawn[other, currency] += given
+                line = Posting(account=asset, micro=given, currency=currency, quantity=0.0, item=item, unit="row",
+                               model=model, version=version)  # fmt: skip
+                debit, credit = transfer(line, accounts.version_asset(other))
+                lines += [debit, _of(credit, other)]
+    return lines
+
+
+def _as_data(line: Posting, asset: str, item: str) -> Posting:
+    """In the version's asset all that a dataset brings (also hours spent on it) is data."""
+    return replace(line, item=item) if line.account == asset else line
+
+
+def _of(credit: Posting, version: str) -> Posting:
+    return replace(credit, version=version, model=version.partition("@")[0])

@@ -1,0 +1,119 @@
+"""Events become postings: once each, in the caller's transaction; a mistake is reversed, nothing is changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from gristmill.books import accounts, rate_cards, records
+from gristmill.books.book import Book
+from gristmill.books.events import Event, payload_hash
+from gristmill.books.ledger import Posting, check_balanced
+from gristmill.books.records import Connection, Row
+from gristmill.books.rules.registry import rule_of
+from gristmill.core.errors import Conflict, NotFound
+from gristmill.core.ids import derived_id
+from gristmill.core.types import Basis
+
+_REVERSAL = "reversal"
+_OPTIONAL = ("unit", "rate", "model", "version", "endpoint", "run", "item")
+
+
+def post(connection: Connection, event: Event, recorded_at: float | None = None) -> bool:
+    """Post an event with all its lines; False when it was posted before with the same payload.
+
+    Raises Unprocessable (nothing posted), and Conflict when the id came with another payload: that is recorded in this
+    transaction, so catch it inside, or the record is rolled back with the rest.
+    """
+    now = time.time() if recorded_at is None else recorded_at
+    stored = records.stored_event(connection, event.id)
+    if stored is not None:
+        if stored["payload_hash"] == payload_hash(event):
+            return False
+        refused = {"event": event.id, "tenant": event.tenant, "payload": event.payload, "recorded_at": now}
+        records.insert_conflict(connection, refused)
+        raise Conflict(
+            f"The event {event.id} is in the books with another payload: it was refused; to correct it, reverse it.",
+            event=event.id,
+        )
+    rate_cards.seed(connection, event.tenant)
+    lines = rule_of(event.kind)(event, Book(connection, event.tenant, event.happened_at, now))
+    _record(connection, event, lines, now)
+    return True
+
+
+def reverse(
+    connection: Connection, tenant: str, event: str, reason: str, at: float, recorded_at: float | None = None
+) -> str:
+    """Post the mirror image of an event, linked to it; returns the reversal's id.
+
+    Raises NotFound, and Conflict for an event that is reversed already, is a reversal itself, or whose asset has been
+    written down since by more than would be left.
+    """
+    stored = records.stored_event(connection, event)
+    if stored is None or stored["tenant"] != tenant:
+        raise NotFound(f"There is no event {event!r} in the books: `gristmill books entries` lists them.", got=event)
+    if stored["reverses"] is not None:
+        raise Conflict(f"{event} is itself a reversal: post what is right as a new event.", event=event)
+    if records.reversal_of(connection, event) is not None:
+        raise Conflict(f"{event} is reversed already.", event=event)
+    mirrored = [_mirror(row) for row in records.postings_of(connection, event)]
+    reversal = Event(derived_id(_REVERSAL, event), tenant, _REVERSAL, {"reverses": event, "reason": reason}, at)
+    _refuse_overdrawn(Book(connection, tenant, at, at), mirrored, event)
+    _record(connection, reversal, mirrored, time.time() if recorded_at is None else recorded_at, reverses=event)
+    return reversal.id
+
+
+def _record(
+    connection: Connection, event: Event, lines: list[Posting], recorded_at: float, reverses: str | None = None
+) -> None:
+    if not lines:
+        # a stretch of no time and no use still is an event, and every event has a line
+        lines = [Posting(account=accounts.requests(""), quantity=0.0, unit="nothing", item=event.kind)]
+    check_balanced(event.id, lines)
+    row: dict[str, Any] = {
+        "id": event.id, "tenant": event.tenant, "kind": event.kind, "payload_hash": payload_hash(event),
+        "payload": event.payload, "happened_at": event.happened_at, "recorded_at": recorded_at, "reverses": reverses,
+    }  # fmt: skip
+    records.insert_event(connection, row)
+    sign = 1 if reverses is None else -1
+    records.insert_postings(connection, event.id, event.tenant, event.happened_at, lines, sign)
+
+
+def _mirror(row: Row) -> Posting:
+    quantity = None if row["quantity"] is None else -row["quantity"]
+    return Posting(
+        account=row["account"], micro=-row["micro"], currency=row["currency"], quantity=quantity,
+        basis=Basis(row["basis"]), unpriced=row["unpriced"], **{name: row[name] or "" for name in _OPTIONAL},
+    )  # fmt: skip
+
+
+def _refuse_overdrawn(book: Book, mirrored: list[Posting], event: str) -> None:
+    """An asset cannot be worth less than nothing: what was built on the event must be reversed first."""
+    taken: dict[tuple[str, str], int] = {}
+    for line in mirrored:
+        asset = _asset_of(line)
+        if asset is not None and line.micro:
+            taken[asset, line.currency] = taken.get((asset, line.currency), 0) + line.micro
+    for (asset, currency), micro in taken.items():
+        if micro < 0 and _value(book, asset, currency) + micro < 0:
+            raise Conflict(
+                f"{event} cannot be reversed: less than it put into {asset} is left there; reverse first what was made "
+                f"of it or written down since.",
+                event=event,
+            )  # fmt: skip
+
+
+def _asset_of(line: Posting) -> str | None:
+    """The asset whose value the line moves; a version's contra accounts count with it."""
+    kind = line.account.partition(":")[0]
+    if kind in ("amortised", "written-off"):
+        return accounts.version_asset(line.version)
+    return line.account if kind == "assets" else None
+
+
+def _value(book: Book, asset: str, currency: str) -> int:
+    prefix = accounts.version_asset("")
+    if asset.startswith(prefix):
+        return book.book_values(asset.removeprefix(prefix)).get(currency, 0)
+    return sum(row["micro"] for row in book.sums((), asset, currency=currency))

@@ -1,0 +1,88 @@
+"""Requests were answered: what their key owes, and how much of the version's asset they used up."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gristmill.books import accounts
+from gristmill.books.amortization import write_down
+from gristmill.books.book import Book
+from gristmill.books.events import Event
+from gristmill.books.ledger import Posting, memorandum, transfer
+from gristmill.books.pricing import price_more
+from gristmill.books.rate_cards import PRICE
+from gristmill.books.rules.payload import read
+from gristmill.books.units import BASE_UNITS
+
+BILLED = "2xx"
+
+
+class UsagePosted(msgspec.Struct, frozen=True):
+    """Usage records of one key, endpoint, version, operation and class of status, summed."""
+
+    key: str
+    endpoint: str
+    model: str  # NAME@VERSION; empty for a request that was refused before a version was chosen
+    operation: str
+    status: str  # 2xx, 4xx, ...
+    requests: int
+    items: int
+    compute_us: int
+
+
+def postings(event: Event, book: Book) -> list[Posting]:
+    """What was not answered well is counted and not billed."""
+    said = read(event, UsagePosted)
+    model = said.model.partition("@")[0]
+    counted = memorandum(
+        accounts.requests(said.model),
+        said.requests,
+        "request",
+        item=f"{said.operation}.{said.status}",
+        model=model,
+        version=said.model,
+        endpoint=said.endpoint,
+    )
+    if said.status != BILLED or not said.model:
+        return [counted]
+    units = memorandum(accounts.served_units(said.model), said.items, "prediction", item=said.operation, model=model,
+                       version=said.model, endpoint=said.endpoint)  # fmt: skip
+    return [counted, units, *_earned(said, model, book), *_written_down(said, model, book)]
+
+
+def _earned(said: UsagePosted, model: str, book: Book) -> list[Posting]:
+    account, lines = accounts.receivable(said.key), []
+    for item, quantity in _sold(said):
+        rate = book.rate(PRICE, f"{item}:{said.endpoint}")
+        before, charged = _charged(account, item, rate.id, book) if rate and quantity else (0, 0)
+        price = price_more(rate, quantity, before, charged)
+        line = Posting(account=account, micro=price.micro, currency=price.currency, quantity=quantity, item=item,
+                       unit=BASE_UNITS[item], rate=price.rate, unpriced=price.unpriced, model=model, version=said.model,
+                       endpoint=said.endpoint)  # fmt: skip
+        lines += transfer(line, accounts.revenue(model)) if quantity else []
+    return lines
+
+
+def _sold(said: UsagePosted) -> list[tuple[str, int]]:
+    if said.operation == "explain":
+        return [("serving.explanation", said.items)]
+    return [("serving.request", said.requests), ("serving.prediction", said.items)]
+
+
+def _charged(account: str, item: str, rate: str, book: Book) -> tuple[int, int]:
+    rows = book.sums((), account, item=item, rate=rate)
+    return round(sum(row["quantity"] for row in rows)), sum(row["micro"] for row in rows)
+
+
+def _written_down(said: UsagePosted, model: str, book: Book) -> list[Posting]:
+    """Units of production, by currency: a version may have been paid for in several."""
+    expected, served = book.units(said.model)
+    lines: list[Posting] = []
+    for currency, value in book.book_values(said.model).items():
+        amount = write_down(value, said.items, expected, served)
+        if amount:
+            line = Posting(account=accounts.served(said.model), micro=amount, currency=currency, quantity=said.items,
+                           unit="prediction", item="amortisation", model=model, version=said.model,
+                           endpoint=said.endpoint)  # fmt: skip
+            lines += transfer(line, accounts.amortised(said.model))
+    return lines
