@@ -1,0 +1,44 @@
+"""What a report is about: one tenant's books, narrowed to a model, an endpoint, a stretch of days."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from gristmill.books import records
+from gristmill.books.accounts import MEMORANDUM
+from gristmill.books.records import Connection, Row
+
+Where = Mapping[str, str | bool]
+
+
+class Scope(NamedTuple):
+    """`since` and `until` are times; whole days (UTC) are counted, both ends included."""
+
+    connection: Connection
+    tenant: str
+    model: str | None = None
+    endpoint: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def sums(self, by: Sequence[str], *accounts: str, ever: bool = False, where: Where | None = None) -> list[Row]:
+        """Sums of the balances by `by`; `ever` looks past the days (an asset is what was ever put into it)."""
+        return records.sums(
+            self.connection, self.tenant, by, accounts=accounts,
+            where={"model": self.model, "endpoint": None if ever else self.endpoint, **(where or {})},
+            since=None if ever else self.since, until=None if ever else self.until,
+        )  # fmt: skip
+
+    def money(self, by: Sequence[str], *accounts: str, ever: bool = False, where: Where | None = None) -> list[Row]:
+        """The same with `currency` among the keys, without memoranda."""
+        rows = self.sums((*by, "currency"), *accounts, ever=ever, where=where)
+        return [row for row in rows if row["currency"] != MEMORANDUM]
+
+    def counts(self, by: Sequence[str], *accounts: str) -> dict[tuple[str, ...], int]:
+        """Whole quantities by `by`, added over whatever else differs."""
+        counted: dict[tuple[str, ...], int] = defaultdict(int)
+        for row in self.sums(by, *accounts):
+            counted[tuple(row[name] for name in by)] += round(row["quantity"])
+        return counted

@@ -1,0 +1,33 @@
+"""The balance of every kind of account, and how many requests were served."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from gristmill.books.reports.scope import Scope
+from gristmill.books.reports.table import found
+from gristmill.books.reports.unit_cost import answered
+
+_CREDIT = ("inputs", "amortised", "written-off", "revenue")
+_NAMED = ("inputs", "expense")  # whose second word is a kind, too, and not a thing's name
+
+
+def report(scope: Scope) -> dict[str, Any]:
+    """Balances are shown in the account's own nature: what went in and what was earned are positive, too."""
+    sums: dict[tuple[str, str], int] = defaultdict(int)
+    for row in scope.money(("account",)):
+        kind, _, rest = row["account"].partition(":")
+        name = f"{kind}:{rest}" if kind in _NAMED else _of_assets(kind, rest)
+        sums[name, row["currency"]] += -row["micro"] if kind in _CREDIT else row["micro"]
+    rows = [
+        {"account": account, "currency": currency, "balance_micro": micro}
+        for (account, currency), micro in sorted(sums.items())
+    ]
+    requests = sum(answered(scope).values())
+    predictions = sum(scope.counts(("version",), "units:served:").values())
+    return found("summary", rows) | {"requests": requests, "predictions": predictions}
+
+
+def _of_assets(kind: str, rest: str) -> str:
+    return f"{kind}:{rest.partition(':')[0]}" if kind == "assets" else kind
