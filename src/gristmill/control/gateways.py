@@ -1,0 +1,151 @@
+"""The gateways: kept alive, and told of every change of routes and keys."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+
+import msgspec
+
+from gristmill.control import pings, snapshots
+from gristmill.control.platform import Platform
+from gristmill.core.errors import Conflict
+from gristmill.core.files import write_atomic
+from gristmill.core.routes import Snapshot, read_snapshot, write_snapshot
+from gristmill.core.supervision import Counted, Reload, Reloaded, ask
+from gristmill.core.types import GatewaySpec, Resources
+from gristmill.engines.protocol import Engine, ProcessSpec
+
+logger = logging.getLogger(__name__)
+MODULE = "gristmill.serving.gateway"
+_HUNG_S = 3.0
+_STARTING_S = 20.0
+
+
+class Gateways:
+    """All of them on one port; `pushed` is the revision that every living one routes by."""
+
+    def __init__(self, platform: Platform, engine: Engine) -> None:
+        self._platform, self._engine = platform, engine
+        settings = platform.settings
+        port = settings.inference_port or _free_port(settings.host)
+        self.specs = [self._spec(f"gw{number}", port) for number in range(settings.gateways)]
+        self._heard: dict[str, pings.Heard[Counted]] = {}
+        self._last = self._known()
+        self.pushed = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://{self._platform.settings.host}:{self.specs[0].port}"
+
+    def push(self) -> bool:
+        """Write the routes where they changed; True once every gateway that lives routes by them."""
+        with self._platform.database.read() as connection:
+            wanted = snapshots.snapshot(connection, str(self._platform.settings.sockets))
+        if msgspec.structs.replace(wanted, revision=self._last.revision) != self._last:
+            self._last = msgspec.structs.replace(wanted, revision=self._last.revision + 1)
+            write_snapshot(self._platform.settings.routes_file, self._last)
+        if self.pushed != self._last.revision and all(map(self._tell, self.specs)):
+            self.pushed = self._last.revision
+        return self.pushed == self._last.revision
+
+    def step(self) -> None:
+        """Start what is dead, kill what hangs."""
+        for spec in self.specs:
+            folder = str(self._folder(spec))
+            heard = self._heard.get(spec.id)
+            if not self._engine.alive(folder):
+                self._start(spec, folder)
+            elif heard is None:
+                self._heard[spec.id] = pings.gateway(spec.control_socket, self._platform.wake)
+            elif heard.silent_s() > (_HUNG_S if heard.answer else _STARTING_S):
+                logger.warning("gateway %s does not answer: killed", spec.id)
+                self._engine.kill(folder)
+
+    def documents(self) -> list[dict[str, object]]:
+        """For the status."""
+        documents = []
+        for spec in self.specs:
+            heard = self._heard.get(spec.id)
+            answer = heard.answer if heard and heard.silent_s() < _HUNG_S else None
+            state = "starting" if answer is None else "ready"
+            in_flight = sum(answer.in_flight.values()) if answer else 0
+            documents.append({"id": spec.id, "state": state, "port": spec.port, "in_flight": in_flight,
+                              "revision": answer.revision if answer else 0})  # fmt: skip
+        return documents
+
+    def journals(self) -> list[tuple[str, Path]]:
+        """Every gateway's journal, those of gateways that are no longer wanted too."""
+        folder = self._platform.settings.journal
+        return [(path.name, path) for path in sorted(folder.iterdir())] if folder.exists() else []
+
+    def terminate(self) -> None:
+        for spec in self.specs:
+            self._engine.terminate(str(self._folder(spec)))
+
+    def gone(self) -> bool:
+        return not any(self._engine.alive(str(self._folder(spec))) for spec in self.specs)
+
+    def _start(self, spec: GatewaySpec, folder: str) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        write_atomic(Path(folder) / "gateway.json", msgspec.json.encode(spec))
+        if (heard := self._heard.get(spec.id)) is not None:
+            heard.forget()
+        self._engine.start(ProcessSpec(MODULE, (folder,), folder, Resources(cores=1.0)))
+
+    def _tell(self, spec: GatewaySpec) -> bool:
+        """True when it routes by the last snapshot, or is dead and will read it at its start."""
+        if not self._engine.alive(str(self._folder(spec))):
+            return True
+        try:
+            answer = ask(spec.control_socket, Reload(self._last.revision), Reloaded)
+        except (OSError, EOFError):
+            return False
+        return answer.revision >= self._last.revision
+
+    def _known(self) -> Snapshot:
+        try:
+            return read_snapshot(self._platform.settings.routes_file)
+        except (OSError, msgspec.DecodeError):
+            return Snapshot(0, (), ())
+
+    def _folder(self, spec: GatewaySpec) -> Path:
+        return self._platform.settings.gateways_folder / spec.id
+
+    def _spec(self, identifier: str, port: int) -> GatewaySpec:
+        settings = self._platform.settings
+        folder = settings.gateways_folder / identifier
+        if settings.inference_port == 0 and (folder / "gateway.json").exists():  # adopt the port that was found free
+            port = msgspec.json.decode((folder / "gateway.json").read_bytes(), type=GatewaySpec).port
+        return GatewaySpec(
+            id=identifier,
+            host=settings.host,
+            port=port,
+            reuse_port=settings.gateways > 1,
+            control_socket=str(settings.sockets / f"{identifier}.sock"),
+            routes_file=str(settings.routes_file),
+            pepper_file=str(settings.pepper_file),
+            journal=str(settings.journal / identifier),
+            journal_segment_bytes=settings.journal_segment_bytes,
+            journal_fsync=settings.journal_fsync,
+            max_body_bytes=settings.max_body_bytes,
+            client_idle_timeout_s=settings.client_idle_timeout_s,
+            default_deadline_ms=settings.default_deadline_ms,
+            drain_timeout_s=settings.drain_timeout_s,
+            log_level=settings.log_level,
+        )
+
+
+def check_port_is_free(host: str, port: int) -> None:
+    """Raises Conflict: said before anything is started."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError:
+        raise Conflict(f"Port {port} on {host} is taken: set GRISTMILL_INFERENCE_PORT to a free one.") from None
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as probe:
+        return int(probe.getsockname()[1])

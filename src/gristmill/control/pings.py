@@ -1,0 +1,58 @@
+"""Asking processes how they are, each in a thread of its own: one that hangs keeps nobody waiting."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from gristmill.core.supervision import Census, Counted, Ping, Pong, ask
+
+Answer = TypeVar("Answer", Pong, Counted)
+_TIMEOUT_S = 1.0
+_QUICK_S = 0.05  # while a process has not answered yet
+_EVERY_S = 0.5
+
+
+class Heard(Generic[Answer]):
+    """What one process answers, and when it last did."""
+
+    def __init__(self, question: Callable[[], Answer], wake: Callable[[], None]) -> None:
+        self._question: Callable[[], Answer] = question
+        self._wake = wake
+        self._gone = threading.Event()
+        self.answer: Answer | None = None
+        self.since = self.at = time.monotonic()
+        threading.Thread(target=self._ask, daemon=True, name="pings").start()
+
+    def silent_s(self) -> float:
+        """Seconds since the last answer, or since asking began."""
+        return time.monotonic() - self.at
+
+    def forget(self) -> None:
+        """Of a process that was started anew: its answers begin again."""
+        self.answer = None
+        self.at = time.monotonic()
+
+    def stop(self) -> None:
+        self._gone.set()
+
+    def _ask(self) -> None:
+        while not self._gone.wait(_QUICK_S if self.answer is None else _EVERY_S):
+            try:
+                answer = self._question()
+            except (OSError, EOFError):
+                continue
+            changed = self.answer is None or getattr(answer, "state", None) != getattr(self.answer, "state", None)
+            self.answer, self.at = answer, time.monotonic()
+            if changed:
+                self._wake()
+
+
+def worker(socket: str, wake: Callable[[], None]) -> Heard[Pong]:
+    return Heard(lambda: ask(socket, Ping(), Pong, _TIMEOUT_S), wake)
+
+
+def gateway(socket: str, wake: Callable[[], None]) -> Heard[Counted]:
+    return Heard(lambda: ask(socket, Census(), Counted, _TIMEOUT_S), wake)

@@ -1,0 +1,80 @@
+"""What replicas have used, told to the books a period at a time: each stretch of a replica's life once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from gristmill.books.events import Event, replica_used
+from gristmill.control import bookkeeping, records
+from gristmill.control.platform import Platform
+from gristmill.control.state import Replica
+from gristmill.core.supervision import Pong
+
+PERIOD_S = 60.0
+
+
+class Booked(msgspec.Struct, frozen=True):
+    """How far the books are: `index` of the next period, its start, and the process's counters at that moment."""
+
+    index: int = 0
+    at: float = 0.0
+    rows: int = 0
+    busy_s: float = 0.0
+    cpu_s: float = 0.0
+    joules: float = 0.0
+
+
+class Periods:
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def step(self, live: Sequence[Replica], answers: Mapping[str, Pong | None]) -> None:
+        """Close the periods that are full."""
+        now = self._platform.clock.now()
+        for replica in live:
+            answer = answers.get(replica.id)
+            booked = _booked(replica)
+            if answer is not None and now - (booked.at or replica.ready_at or now) >= PERIOD_S:
+                self.close(replica, answer, keep_counters=True)
+
+    def close(self, replica: Replica, answer: Pong | None, *, keep_counters: bool = False) -> None:
+        """Tell the books what was used since the last period. `keep_counters`: the process lives on."""
+        booked = _booked(replica)
+        start = booked.at or replica.ready_at
+        if start is None or answer is None:
+            return
+        now = self._platform.clock.now()
+        with self._platform.database.write() as connection:
+            bookkeeping.tell(connection, _event(replica, booked.index, start, now, _since(answer, booked)))
+            following = Booked(booked.index + 1, now, *(_counters(answer) if keep_counters else (0, 0.0, 0.0, 0.0)))
+            records.update_replica(connection, replica.id, booked=msgspec.to_builtins(following))
+
+
+def _booked(replica: Replica) -> Booked:
+    return msgspec.convert(replica.booked, Booked)
+
+
+def _event(replica: Replica, index: int, start: float, end: float, used: Pong) -> Event:
+    return replica_used(
+        replica.tenant, replica.id, index, replica.endpoint, replica.model, start, end,
+        replica.granted, used.use.cpu_s, used.busy_total_s, used.rows, used.use.energy,
+    )  # fmt: skip
+
+
+def _counters(answer: Pong) -> tuple[int, float, float, float]:
+    return answer.rows, answer.busy_total_s, answer.use.cpu_s, answer.use.energy.value or 0.0
+
+
+def _since(answer: Pong, booked: Booked) -> Pong:
+    """`answer` less what is booked; a process that was started anew counts from zero again."""
+    if answer.use.cpu_s < booked.cpu_s or answer.rows < booked.rows:
+        return answer
+    energy = answer.use.energy
+    if energy.value is not None:
+        energy = msgspec.structs.replace(energy, value=energy.value - booked.joules)
+    use = msgspec.structs.replace(answer.use, cpu_s=answer.use.cpu_s - booked.cpu_s, energy=energy)
+    return msgspec.structs.replace(
+        answer, rows=answer.rows - booked.rows, busy_total_s=answer.busy_total_s - booked.busy_s, use=use
+    )

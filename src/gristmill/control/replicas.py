@@ -1,0 +1,187 @@
+"""Replicas: each one's process is started, asked, restarted when it dies or hangs, and ended."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import msgspec
+
+from gristmill.control import pings, records
+from gristmill.control.platform import Platform
+from gristmill.control.replica_periods import Periods
+from gristmill.control.state import Endpoint, Replica, replica_socket
+from gristmill.core.errors import GristmillError
+from gristmill.core.files import write_atomic
+from gristmill.core.ids import new_id
+from gristmill.core.supervision import Pong
+from gristmill.core.types import ReplicaSpec, Resources
+from gristmill.engines.protocol import Engine, ProcessSpec
+from gristmill.registry import bundles
+
+logger = logging.getLogger(__name__)
+MODULE = "gristmill.serving.worker"
+_SILENT_S = 2.5  # a worker answers pings while it computes: silence is a stopped or spinning process
+_LOADING_S = 180.0
+_BUSY_S = 60.0  # a batch that computes longer hangs
+_DEATHS = 5  # in a row without having been ready: the version does not load
+
+
+class Replicas:
+    def __init__(self, platform: Platform, engine: Engine) -> None:
+        self._platform, self._engine = platform, engine
+        self._heard: dict[str, pings.Heard[Pong]] = {}
+        self._started: dict[str, list[float]] = {}  # monotonic times of recent starts, against a storm of restarts
+        self._periods = Periods(platform)
+
+    def add(self, endpoint: Endpoint) -> None:
+        """One more replica of what the endpoint is to serve; the next step starts it."""
+        target = endpoint.target
+        row = {
+            "id": new_id("rep"), "tenant": endpoint.tenant, "endpoint": endpoint.name, "model": target.model,
+            "digest": target.digest, "state": "starting", "resources": msgspec.to_builtins(target.resources),
+            "restarts": 0, "created_at": self._platform.clock.now(), "ready_at": None, "ended_at": None, "booked": {},
+            "error": None,
+        }  # fmt: skip
+        with self._platform.database.write() as connection:
+            records.add_replica(connection, row)
+
+    def drain(self, replica: Replica) -> None:
+        """Take it off the routes; its process ends once the gateways have heard."""
+        self._update(replica, state="draining")
+
+    def step(self, pushed: bool) -> None:
+        """Look after every living replica; `pushed`: the gateways know which ones drain."""
+        with self._platform.database.read() as connection:
+            live = records.live_replicas(connection)
+        for replica in live:
+            try:
+                if replica.state == "draining":
+                    self._end(replica, pushed)
+                else:
+                    self._keep(replica)
+            except GristmillError as error:
+                self._fail(replica, error.message)
+        self._periods.step(live, {name: heard.answer for name, heard in self._heard.items()})
+        self._forget({replica.id for replica in live})
+
+    def terminate(self) -> None:
+        """At the platform's stop: every replica drains, none is started."""
+        with self._platform.database.read() as connection:
+            live = records.live_replicas(connection)
+        for replica in live:
+            if replica.state != "draining":
+                self.drain(replica)
+
+    def gone(self) -> bool:
+        with self._platform.database.read() as connection:
+            return not records.live_replicas(connection)
+
+    def _keep(self, replica: Replica) -> None:
+        folder = self._folder(replica)
+        heard = self._heard.get(replica.id)
+        if not self._engine.alive(str(folder)):
+            self._restart(replica, folder)
+        elif heard is None:
+            self._heard[replica.id] = pings.worker(self._socket(replica), self._platform.wake)
+        elif heard.answer is None or heard.silent_s() > _SILENT_S:
+            if heard.silent_s() > (_LOADING_S if heard.answer is None else _SILENT_S):
+                self._kill(replica, "does not answer")
+        else:
+            self._observe(replica, heard.answer)
+
+    def _observe(self, replica: Replica, pong: Pong) -> None:
+        if pong.state == "failed":
+            self._fail(replica, pong.error or "The version did not load.")
+        elif pong.state == "ready" and replica.state == "starting":
+            self._started.pop(replica.id, None)
+            self._update(replica, state="ready", ready_at=replica.ready_at or self._platform.clock.now())
+        elif pong.busy_s > _BUSY_S:
+            self._kill(replica, f"has computed one batch for {pong.busy_s:.0f} s")
+
+    def _restart(self, replica: Replica, folder: Path) -> None:
+        if replica.ready_at is None and (reason := _failure(folder)) is not None:
+            self._fail(replica, reason)
+            return
+        starts = self._started.setdefault(replica.id, [])
+        if replica.ready_at is None and len(starts) >= _DEATHS:
+            self._fail(
+                replica, f"{replica.model} does not load: its process died {_DEATHS} times; its log has the reason."
+            )
+            return
+        if len(starts) >= 3 and time.monotonic() - starts[-1] < min(10.0, 0.5 * 2 ** (len(starts) - 3)):
+            return
+        starts.append(time.monotonic())
+        if replica.state == "ready" or len(starts) > 1:
+            self._periods.close(replica, self._answer(replica))
+            self._update(replica, state="starting", restarts=replica.restarts + 1)
+        if (heard := self._heard.get(replica.id)) is not None:
+            heard.forget()
+        self._start(replica, folder)
+
+    def _start(self, replica: Replica, folder: Path) -> None:
+        settings = self._platform.settings
+        bundle = settings.bundles / replica.digest.removeprefix("sha256:")
+        bundles.unpack(replica.digest, self._platform.blobs, bundle)
+        folder.mkdir(parents=True, exist_ok=True)
+        spec = ReplicaSpec(
+            id=replica.id, tenant=replica.tenant, endpoint=replica.endpoint, model=replica.model, digest=replica.digest,
+            bundle=str(bundle), socket=self._socket(replica), resources=replica.granted, log_level=settings.log_level,
+        )  # fmt: skip
+        write_atomic(folder / "replica.json", msgspec.json.encode(spec))
+        (folder / "failure.json").unlink(missing_ok=True)
+        granted = replica.granted
+        threads = Resources(max(1.0, granted.cores), granted.memory_bytes, granted.gpus)
+        self._engine.start(ProcessSpec(MODULE, (str(folder),), str(folder), threads))
+
+    def _end(self, replica: Replica, pushed: bool) -> None:
+        folder = str(self._folder(replica))
+        if not self._engine.alive(folder):
+            self._periods.close(replica, self._answer(replica))
+            self._update(replica, state="stopped", ended_at=self._platform.clock.now())
+            return
+        heard = self._heard.get(replica.id)
+        stuck = heard is not None and heard.silent_s() > self._platform.settings.drain_timeout_s
+        if stuck:
+            self._engine.kill(folder)
+        elif pushed:
+            self._engine.terminate(folder)
+
+    def _kill(self, replica: Replica, why: str) -> None:
+        logger.warning("replica %s of %s %s: killed", replica.id, replica.model, why)
+        self._engine.kill(str(self._folder(replica)))
+
+    def _fail(self, replica: Replica, reason: str) -> None:
+        logger.error("replica %s of %s failed: %s", replica.id, replica.model, reason)
+        self._engine.kill(str(self._folder(replica)))
+        self._periods.close(replica, self._answer(replica))
+        self._update(replica, state="failed", error=reason, ended_at=self._platform.clock.now())
+
+    def _answer(self, replica: Replica) -> Pong | None:
+        heard = self._heard.get(replica.id)
+        return None if heard is None else heard.answer
+
+    def _update(self, replica: Replica, **values: object) -> None:
+        with self._platform.database.write() as connection:
+            records.update_replica(connection, replica.id, **values)
+        self._platform.wake()
+
+    def _forget(self, live: set[str]) -> None:
+        for gone in self._heard.keys() - live:
+            self._heard.pop(gone).stop()
+
+    def _folder(self, replica: Replica) -> Path:
+        return self._platform.settings.replicas / replica.id
+
+    def _socket(self, replica: Replica) -> str:
+        return replica_socket(str(self._platform.settings.sockets), replica.id)
+
+
+def _failure(folder: Path) -> str | None:
+    """The sentence that a worker left behind when its version did not load."""
+    try:
+        document = msgspec.json.decode((folder / "failure.json").read_bytes(), type=dict[str, object])
+    except (OSError, msgspec.DecodeError):
+        return None
+    return str(document.get("message"))

@@ -1,0 +1,80 @@
+"""What gateways route by: keys and endpoints of the database as one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from gristmill.control import records
+from gristmill.control.state import Endpoint, Replica, Rollout, replica_socket
+from gristmill.core.routes import (
+    EndpointLimits,
+    KeyLimits,
+    RouteEndpoint,
+    RouteKey,
+    RouteReplica,
+    RouteVersion,
+    Snapshot,
+)
+from gristmill.core.types import Role, Signature
+from gristmill.registry import versions
+
+
+def snapshot(connection: records.Connection, sockets: str) -> Snapshot:
+    """Of revision 0: whoever pushes it numbers it."""
+    weights = {row["tenant"]: row["weight"] for row in records.tenant_rows(connection)}
+    keys = tuple(
+        _key(row, weights.get(row["tenant"], 1)) for row in records.key_rows(connection) if row["revoked_at"] is None
+    )
+    replicas = records.live_replicas(connection)
+    routed = []
+    for endpoint in records.all_endpoints(connection):
+        own = [one for one in replicas if (one.tenant, one.endpoint) == (endpoint.tenant, endpoint.name) and one.routed]
+        rollout = records.newest_rollout(connection, endpoint.tenant, endpoint.name)
+        routed.append(_endpoint(connection, endpoint, own, rollout, sockets))
+    return Snapshot(0, keys, tuple(routed))
+
+
+def weights(endpoint: Endpoint, replicas: Sequence[Replica], rollout: Rollout | None) -> dict[str, int]:
+    """Share of the traffic by version: its routed replicas; blue-green sends none to the new one too early."""
+    counts: dict[str, int] = {}
+    for replica in replicas:
+        counts[replica.model] = counts.get(replica.model, 0) + 1
+    target = endpoint.target.model
+    moving = rollout is not None and rollout.state == "running" and rollout.strategy == "blue-green"
+    if moving and target in counts and len(counts) > 1:
+        counts[target] = 0
+    return counts
+
+
+def _endpoint(
+    connection: records.Connection,
+    endpoint: Endpoint,
+    replicas: Sequence[Replica],
+    rollout: Rollout | None,
+    sockets: str,
+) -> RouteEndpoint:
+    shares = weights(endpoint, replicas, rollout)
+    limits = msgspec.convert(endpoint.target.limits, EndpointLimits)
+    routed = tuple(
+        _version(connection, endpoint.tenant, model, share, [one for one in replicas if one.model == model], sockets)
+        for model, share in shares.items()
+    )
+    return RouteEndpoint(endpoint.name, endpoint.tenant, endpoint.target.task, routed, limits)
+
+
+def _version(
+    connection: records.Connection, tenant: str, model: str, share: int, replicas: Iterable[Replica], sockets: str
+) -> RouteVersion:
+    found = versions.resolve(connection, tenant, model)
+    signature: Signature = found.manifest.signature
+    routes = tuple(RouteReplica(one.id, replica_socket(sockets, one.id)) for one in replicas)
+    return RouteVersion(model, found.digest, signature, share, routes)
+
+
+def _key(row: records.Values, weight: int) -> RouteKey:
+    return RouteKey(
+        row["id"], row["tenant"], Role(row["role"]), bytes(row["secret_hash"]), tuple(row["scopes"]),
+        msgspec.convert(row["limits"], KeyLimits), row["expires_at"], weight,
+    )  # fmt: skip
