@@ -11,7 +11,7 @@ from gristmill.books.events import Event, payload_hash
 from gristmill.books.ledger import Posting, check_balanced
 from gristmill.books.records import Connection, Row
 from gristmill.books.rules.registry import rule_of
-from gristmill.core.errors import Conflict, NotFound
+from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.ids import derived_id
 from gristmill.core.types import Basis
 
@@ -30,8 +30,7 @@ def post(connection: Connection, event: Event, recorded_at: float | None = None)
     if stored is not None:
         if stored["payload_hash"] == payload_hash(event):
             return False
-        refused = {"event": event.id, "tenant": event.tenant, "payload": event.payload, "recorded_at": now}
-        records.insert_conflict(connection, refused)
+        _refuse(connection, event, now)
         raise Conflict(
             f"The event {event.id} is in the books with another payload: it was refused; to correct it, reverse it.",
             event=event.id,
@@ -40,6 +39,17 @@ def post(connection: Connection, event: Event, recorded_at: float | None = None)
     lines = rule_of(event.kind)(event, Book(connection, event.tenant, event.happened_at, now))
     _record(connection, event, lines, now)
     return True
+
+
+def deliver(connection: Connection, event: Event, recorded_at: float | None = None) -> bool:
+    """`post`, for a shipper: an event that is refused stands among the conflicts and holds up no other; False then."""
+    try:
+        return post(connection, event, recorded_at)
+    except Unprocessable:
+        _refuse(connection, event, time.time() if recorded_at is None else recorded_at)
+        return False
+    except Conflict:
+        return False
 
 
 def reverse(
@@ -62,6 +72,11 @@ def reverse(
     _refuse_overdrawn(Book(connection, tenant, at, at), mirrored, event)
     _record(connection, reversal, mirrored, time.time() if recorded_at is None else recorded_at, reverses=event)
     return reversal.id
+
+
+def _refuse(connection: Connection, event: Event, at: float) -> None:
+    refused = {"event": event.id, "tenant": event.tenant, "payload": event.payload, "recorded_at": at}
+    records.insert_conflict(connection, refused)
 
 
 def _record(

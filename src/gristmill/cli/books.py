@@ -9,13 +9,18 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
+from rich.text import Text
 
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.formats import moment, money
-from gristmill.cli.output import AsJson, Fields, facts, show, table, text, title
+from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
 app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
+
+
+MOST_COLUMNS = 7  # more do not fit a terminal of 80
+_ZERO_WIDTH = "\u200b"
 
 
 class Report(StrEnum):
@@ -168,31 +173,27 @@ def _check_view(check: dict[str, Any]) -> RenderableType:
     return Group(facts(plain), "The books balance." if not problems else "\n".join(map(text, problems)))
 
 
-def report_view(report: Any) -> RenderableType:
-    """A report: its lists of rows as tables, its other figures as facts; micro-units as money."""
-    if isinstance(report, list):
-        return rows_view(report, None)
-    currency = report.get("currency")
-    tables = {key: value for key, value in report.items() if isinstance(value, list) and value and _rows(value)}
-    plain = {_heading(key): _figure(key, value, currency) for key, value in report.items() if key not in tables}
-    parts: list[RenderableType] = [facts(plain)] if plain else []
-    for key, rows in tables.items():
-        parts += ["", title(_heading(key)), rows_view(rows, currency)]
-    return Group(*parts)
+def report_view(report: dict[str, Any]) -> RenderableType:
+    """A report's rows, and below them what its figures mean."""
+    return Group(rows_view(report["rows"]), "", Text(report["notes"], style="dim"))
 
 
-def rows_view(rows: list[dict[str, Any]], currency: str | None) -> RenderableType:
+def rows_view(rows: list[dict[str, Any]]) -> RenderableType:
+    """One line a row; a wide report lies on its side, one column a row, if it has few."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
-    fields: Fields = {_heading(key).upper(): partial(_cell, key, currency) for key in keys}
-    return table(rows, fields)
+    if len(keys) <= MOST_COLUMNS or not rows or len(rows) > MOST_COLUMNS - 1:
+        fields: Fields = {_heading(key).upper(): partial(_cell, key) for key in keys}
+        return table(rows, fields, empty="Nothing to report yet.")
+    head, *rest = keys
+    names = [f"{row[head]}{_ZERO_WIDTH * number}" for number, row in enumerate(rows)]  # headings must differ
+    turned = [
+        {"": _heading(key)} | {name: _cell(key, row) for name, row in zip(names, rows, strict=True)} for key in rest
+    ]
+    return table(turned, {"": "", **{name: name for name in names}})
 
 
-def _cell(key: str, currency: str | None, row: dict[str, Any]) -> str:
-    return _figure(key, row.get(key), row.get("currency") or currency)
-
-
-def _rows(value: list[Any]) -> bool:
-    return all(isinstance(row, dict) for row in value)
+def _cell(key: str, row: dict[str, Any]) -> str:
+    return _figure(key, row.get(key), row.get("currency"))
 
 
 def _heading(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,9 @@ from gristmill.cli.runs import fail_unless_succeeded, run_view
 from gristmill.client.sync import Client
 from gristmill.core.errors import Unprocessable
 from gristmill.tasks.recipe import parse_recipe, read_mapping, set_fields
+
+POSTED_WITHIN_S = 5.0  # the books follow an ended run by the shipper's next look
+POLL_S = 0.2
 
 
 def _assignment(text: str) -> str:
@@ -56,11 +60,16 @@ def _mapping(recipe: Path) -> dict[str, Any]:
 
 
 def cost_of(client: Client, made: str | None) -> dict[str, Any] | None:
-    """The books' row of the version `made`; None until the run's last event is posted."""
+    """The books' row of the version `made`; None if they have not posted it in time."""
     if made is None:
         return None
-    report = client.books.report("cost", model=split(made)[0])
-    return next((row for row in report.get("versions", []) if row.get("version") == made), None)
+    for _ in range(round(POSTED_WITHIN_S / POLL_S)):
+        rows = client.books.report("cost", model=split(made)[0])["rows"]
+        found: list[dict[str, Any]] = [row for row in rows if row["version"] == made]
+        if found:
+            return found[0]
+        time.sleep(POLL_S)
+    return None
 
 
 def _queued(run: dict[str, Any]) -> str:
@@ -69,6 +78,7 @@ def _queued(run: dict[str, Any]) -> str:
 
 def _ended(run: dict[str, Any]) -> RenderableType:
     cost = run.get("cost") or {}
-    total = cost.get("total_micro", cost.get("capitalised_micro"))
     line = f"{run['made']} is made" if run.get("made") else f"{run['id']} is {run['state']}"
-    return Group(run_view(run), "", line + (f"; it cost {money(total, cost.get('currency'))}." if cost else "."))
+    return Group(
+        run_view(run), "", line + (f"; it cost {money(cost['capitalised_micro'], cost['currency'])}." if cost else ".")
+    )

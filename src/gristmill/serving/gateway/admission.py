@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from math import ceil
 
@@ -88,10 +88,28 @@ class FairQueue:
         return removed
 
 
+class Busy:
+    """How much is in flight on the replicas of one pool."""
+
+    __slots__ = ("batches", "rows")
+
+    def __init__(self) -> None:
+        self.batches = 0
+        self.rows = 0
+
+    def add(self, rows: int) -> None:
+        self.batches += 1
+        self.rows += rows
+
+    def remove(self, rows: int) -> None:
+        self.batches -= 1
+        self.rows -= rows
+
+
 def admit(
-    work: Work, queue: FairQueue, limits: EndpointLimits, cost: CostModel, busy: Iterable[int], lanes: int, now: float
+    work: Work, queue: FairQueue, limits: EndpointLimits, cost: CostModel, busy: Busy, lanes: int, now: float
 ) -> None:
-    """Refuse what cannot be served in time; `busy` are the rows of each batch in flight, `lanes` the ready replicas.
+    """Refuse what cannot be served in time; `lanes` are the replicas.
 
     Raises Unavailable with when to come back (full, or the backlog outlasts the deadline), DeadlineExceeded when even
     an idle replica would be too late.
@@ -117,8 +135,6 @@ def admit(
         )
 
 
-def _backlog_s(queue: FairQueue, limits: EndpointLimits, cost: CostModel, busy: Iterable[int], lanes: int) -> float:
-    in_flight = sum(map(cost.seconds, busy))
-    batches = ceil(queue.rows / limits.max_batch_rows)
-    waiting = batches * cost.a + queue.rows * cost.b
-    return (in_flight + waiting) / max(lanes, 1)
+def _backlog_s(queue: FairQueue, limits: EndpointLimits, cost: CostModel, busy: Busy, lanes: int) -> float:
+    batches = busy.batches + ceil(queue.rows / limits.max_batch_rows)
+    return (batches * cost.a + (busy.rows + queue.rows) * cost.b) / max(lanes, 1)

@@ -15,6 +15,7 @@ from gristmill.serving.gateway import health
 from gristmill.serving.gateway.body import ClientLeft, Receive
 from gristmill.serving.gateway.dialects.protocol import Dialect
 from gristmill.serving.gateway.metering import RecordIds
+from gristmill.serving.gateway.protocol import RESPOND
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.serving import Serving
 from gristmill.serving.gateway.work import Answer, Header, Reply
@@ -42,9 +43,8 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        reply = health.reply(self._serving, scope["method"], scope["path"])
-        if reply is not None:
-            await _send(send, reply, ())
+        if scope["path"] in health.PATHS:
+            await _send(scope, send, health.reply(self._serving, scope["path"]), b"")
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         record_id = self._ids.next()
@@ -54,12 +54,7 @@ class App:
             answer = await self._answer(scope, receive, headers, record_id, shown_id)
         except (ClientLeft, asyncio.CancelledError):
             return
-        extra = (
-            ((b"x-request-id", shown_id), (b"x-gristmill-model", answer.model.encode()))
-            if answer.model
-            else ((b"x-request-id", shown_id),)
-        )
-        await _send(send, answer.reply, extra)
+        await _send(scope, send, answer.reply, shown_id, answer.model)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], record_id: str, shown_id: bytes
@@ -96,7 +91,15 @@ def _refusal(dialect: Dialect, error: GristmillError) -> Reply:
     return Reply(dialect.error(error), tuple(headers), error.status)
 
 
-async def _send(send: Send, reply: Reply, extra: tuple[Header, ...]) -> None:
-    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), *extra]
+async def _send(scope: Scope, send: Send, reply: Reply, request_id: bytes, model: str = "") -> None:
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
+    if request_id:
+        headers.append((b"x-request-id", request_id))
+    if model:
+        headers.append((b"x-gristmill-model", model.encode()))
+    respond = scope.get(RESPOND)
+    if respond is not None and scope["method"] != "HEAD":
+        respond(reply.status, b"".join([b"%b: %b\r\n" % header for header in headers]), reply.body)
+        return
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})

@@ -5,14 +5,12 @@ from __future__ import annotations
 from gristmill.serving.gateway.serving import Serving
 from gristmill.serving.gateway.work import Reply
 
-_LIVE = frozenset(("/healthz", "/v2/health/live"))
 _READY = frozenset(("/readyz", "/v2/health/ready"))
+PATHS = frozenset(("/healthz", "/v2/health/live", *_READY))
 
 
-def reply(serving: Serving, method: str, path: str) -> Reply | None:
-    """None when `path` is not one of health's. A draining gateway is alive but not ready."""
-    if (path not in _LIVE and path not in _READY) or method not in ("GET", "HEAD"):
-        return None
-    if path in _READY and serving.draining:
-        return Reply(b'{"ready":false}', status=503)
-    return Reply(b'{"live":true}' if path in _LIVE else b'{"ready":true}')
+def reply(serving: Serving, path: str) -> Reply:
+    """A draining gateway is alive but not ready."""
+    if path not in _READY:
+        return Reply(b'{"live":true}')
+    return Reply(b'{"ready":false}', status=503) if serving.draining else Reply(b'{"ready":true}')

@@ -6,10 +6,11 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Iterable
+from time import monotonic
 
 from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Unavailable
 from gristmill.core.routes import RouteEndpoint, RouteReplica, RouteVersion
-from gristmill.serving.gateway.admission import FairQueue, admit
+from gristmill.serving.gateway.admission import Busy, FairQueue, admit
 from gristmill.serving.gateway.batching import form
 from gristmill.serving.gateway.cost import CostModel
 from gristmill.serving.gateway.exchange import Batch, split
@@ -47,6 +48,7 @@ class Pool:
         self._gateway = gateway
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
+        self._busy = Busy()
         self._dispatching = False
         self._soonest = float("inf")  # no deadline here is earlier
         self._by_length = version.signature.task.startswith("text")
@@ -98,9 +100,8 @@ class Pool:
         """Queue it, or refuse it at once: Unavailable or DeadlineExceeded."""
         if not self._replicas:
             raise Unavailable("The endpoint has no replica yet: try again shortly.", retry_after_s=1.0)
-        busy = [batch.rows for replica in self._replicas.values() for batch in replica.in_flight.values()]
         try:
-            admit(work, self.queue, self.endpoint.limits, self.cost, busy, len(self._replicas), self._loop.time())
+            admit(work, self.queue, self.endpoint.limits, self.cost, self._busy, len(self._replicas), monotonic())
         except GristmillError:
             self.metrics.shed += 1
             raise
@@ -127,7 +128,7 @@ class Pool:
         while self.queue or self._suspects:
             replica = min(
                 (replica for replica in self._replicas.values() if replica.ready),
-                key=lambda replica: sum(batch.rows for batch in replica.in_flight.values()),
+                key=lambda replica: len(replica.in_flight),
                 default=None,
             )
             if replica is None or not self._fill(replica):
@@ -147,7 +148,7 @@ class Pool:
             return True
         if len(in_flight) >= _BATCHES_IN_FLIGHT or (in_flight and not self._worth_a_second(in_flight)):
             return False
-        now = self._loop.time()
+        now = monotonic()
         formed = form(self.queue, self.endpoint.limits.max_batch_rows, self.cost, now, by_length=self._by_length)
         for work in formed.late:
             self._too_late(work)
@@ -161,8 +162,9 @@ class Pool:
         return 2 * self.queue.rows >= min(ahead, self.endpoint.limits.max_batch_rows)
 
     def _send(self, replica: Replica, works: list[Work], rows: int) -> None:
-        batch = Batch(next(self._numbers), works, rows, self._loop.time())
+        batch = Batch(next(self._numbers), works, rows, monotonic())
         self.metrics.batch(rows)
+        self._busy.add(rows)
         replica.send(batch)
 
     # What the replicas tell (replicas.Owner)
@@ -173,10 +175,11 @@ class Pool:
         self._dispatch_soon()
 
     def answered(self, replica: Replica, batch: Batch, message: Computed | Answered, body: bytes) -> None:
-        now = self._loop.time()
+        now = monotonic()
         if not isinstance(batch.works[0].job, ExplainJob):
             self.cost.learn(batch.rows, now - max(batch.sent_at, replica.last_answer_at))
         replica.last_answer_at = now
+        self._busy.remove(batch.rows)
         results = split(batch, message, body)
         self._meter.settle(self.endpoint, self.version, replica.id, batch.works, results, message, now)
         if self.queue or self._suspects:
@@ -184,6 +187,8 @@ class Pool:
 
     def lost(self, replica: Replica, batches: list[Batch]) -> None:
         """Put what was in flight at the head, each to go alone: the first retry is always allowed."""
+        for batch in batches:
+            self._busy.remove(batch.rows)
         for work in (work for batch in batches for work in batch.works if not work.ended):
             work.deaths += 1
             if work.deaths < _DEATHS_TO_QUARANTINE:

@@ -53,7 +53,8 @@ class PatientProtocol(HttpToolsProtocol):
         self.received = 0
 
     def on_headers_complete(self) -> None:
-        self.scope[RESPOND] = self._respond  # type: ignore[typeddict-unknown-key]
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[RESPOND] = self._respond
         super().on_headers_complete()
 
     def _respond(self, status: int, head: bytes, body: bytes) -> None:

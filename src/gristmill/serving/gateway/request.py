@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from time import monotonic
 from typing import Any
 
 from gristmill.core.errors import Malformed, UnsupportedMediaType
@@ -41,7 +42,7 @@ class Request:
         self._serving = serving
         self._scope = scope
         self._receive = receive
-        self.arrived_at = serving.now()
+        self.arrived_at = monotonic()
         self.key = key
         self.method: str = scope["method"]
         self.path: str = scope["path"]
@@ -78,7 +79,8 @@ class Request:
         header = self.headers.get(b"x-request-timeout-ms")
         if header is not None:
             timeout_s = _milliseconds(header)
-        work = Work(job, rows, self.key, render, self.record_id, self.size, self.arrived_at)
+        future = self._serving.loop.create_future()
+        work = Work(job, rows, self.key, render, self.record_id, self.size, self.arrived_at, future)
         self._scope[LEFT] = work.leave
         return await self._serving.call(share, work, timeout_s)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from pathlib import Path
+from time import monotonic
 
 from gristmill.core.errors import GristmillError, Unavailable
 from gristmill.core.routes import RouteKey, Snapshot, read_snapshot
@@ -32,8 +33,8 @@ class Serving:
         journal = Path(spec.journal)
         self._journal = Journal(journal, spec.journal_segment_bytes, spec.journal_fsync)
         self._meter = Meter(self._journal)
-        self._limiter = Limiter(asyncio.get_running_loop().time)
-        self._loop = asyncio.get_running_loop()
+        self._limiter = Limiter(monotonic)
+        self.loop = asyncio.get_running_loop()
         self._pepper = Path(spec.pepper_file).read_bytes()
         self._pools: dict[PoolKey, Pool] = {}
         self._retired: list[Pool] = []
@@ -44,8 +45,8 @@ class Serving:
     async def reload(self) -> int:
         """Read the routes file and route by it; waits a moment for its new replicas. Gives the revision."""
         self._install(read_snapshot(Path(self.spec.routes_file)))
-        until = self._loop.time() + _READY_WITHIN_S
-        while self._loop.time() < until and not self._all_ready():  # noqa: ASYNC110 - the replicas' events are many
+        until = monotonic() + _READY_WITHIN_S
+        while monotonic() < until and not self._all_ready():  # noqa: ASYNC110 - the replicas' events are many
             await asyncio.sleep(0.005)
         return self.routes.revision
 
@@ -112,20 +113,16 @@ class Serving:
         finally:
             if counted:
                 self._limiter.leave(key)
-            pool.metrics.request(status, self._loop.time() - work.arrived_at)
+            pool.metrics.request(status, monotonic() - work.arrived_at)
 
     async def expire_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_EXPIRY_EVERY_S)
-            now = self._loop.time()
+            now = monotonic()
             for pool in [*self._pools.values(), *self._retired]:
                 pool.expire(now)
 
     # What is under way
-
-    def now(self) -> float:
-        """Of the event loop's clock, seconds."""
-        return self._loop.time()
 
     def in_flight(self) -> dict[str, int]:
         counted: Counter[str] = Counter()

@@ -83,7 +83,15 @@ class Work:
     )
 
     def __init__(
-        self, job: Job, rows: int, key: RouteKey, render: Render, record_id: str, bytes_in: int, arrived_at: float
+        self,
+        job: Job,
+        rows: int,
+        key: RouteKey,
+        render: Render,
+        record_id: str,
+        bytes_in: int,
+        arrived_at: float,
+        future: asyncio.Future[Answer],
     ) -> None:
         self.job = job
         self.rows = rows
@@ -91,12 +99,12 @@ class Work:
         self.render = render
         self.record_id = record_id
         self.bytes_in = bytes_in
-        self.arrived_at = arrived_at  # of the loop's clock, seconds
+        self.arrived_at = arrived_at  # time.monotonic
         self.deadline = float("inf")
         self.deaths = 0  # workers that died while this was in flight on them
         self.ended = 0  # the status that it was answered with before any result; 0: still awaited
         self.size = bytes_in  # what batches of text are grouped by
-        self.future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.future = future
 
     @property
     def group(self) -> object:

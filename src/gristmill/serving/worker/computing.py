@@ -150,7 +150,8 @@ _envelope = msgspec.json.Decoder(_Envelope).decode
 
 def read_payload(version: Version, data: Buffer, content_type: str | None) -> _Parsed:
     """JSON `{"inputs", "parameters"}` or raw bytes → raw tensors by the task. Raises Malformed, Unprocessable."""
-    if content_type is None or content_type == "application/json":
+    # huggingface_hub sends bytes without saying what they are; what is meant as an envelope begins with a brace
+    if content_type == "application/json" or (content_type is None and bytes(data[:64]).lstrip()[:1] == b"{"):
         try:
             envelope = _envelope(data)
         except msgspec.ValidationError as error:
@@ -199,9 +200,10 @@ def _split(outputs: Tensors, rows: list[int]) -> list[Tensors]:
 
 
 def _answer(version: Version, parsed: _Parsed, outputs: Tensors) -> bytes:
+    """As the Hugging Face task has it: one picture gives its labels, all else a list with one answer a row."""
     answers = version.task.answers(outputs, version.manifest.signature, parsed.parameters)
-    many = parsed.rows > 1 or isinstance(parsed.inputs, list)
-    return msgspec.json.encode(answers if many else answers[0])
+    one_picture = version.manifest.task.startswith("image") and not isinstance(parsed.inputs, list)
+    return msgspec.json.encode(answers[0] if one_picture else answers)
 
 
 def explain(version: Version, message: Explain, body: Buffer) -> tuple[Answered, Parts]:

@@ -112,7 +112,7 @@ def _inputs(inputs: list[_Input], blobs: memoryview, fit: InputFit) -> dict[str,
             offset += size
             check_size(name, dtype, shape, data)
             fit.shape(name, dtype, shape)
-        given[name] = Given(dtype, shape, data)
+        given[name] = Given(dtype, shape, data, size is None)
     if offset != len(blobs):
         raise Malformed(f"{len(blobs) - offset} bytes behind the JSON head belong to no input.")
     return given

@@ -116,7 +116,7 @@ def _tensor(name: str, values: list[bytes], fit: InputFit) -> Given:
         raw = b"[" + b",".join(b"[" + value + b"]" for value in values) + b"]"
     check_structure(name, spec.dtype, shape, len(raw))
     fit.shape(name, spec.dtype, shape)
-    return Given(spec.dtype, shape, json_data.parse(raw, name, spec.dtype, shape))
+    return Given(spec.dtype, shape, json_data.parse(raw, name, spec.dtype, shape), True)
 
 
 def _shape_of(raw: bytes, name: str, most: int) -> tuple[int, ...]:

@@ -1,0 +1,147 @@
+"""Each figure of a report can be worked out by hand from a small history."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from gristmill.books.export import export
+from gristmill.books.people import declare
+from gristmill.books.posting import post
+from gristmill.books.reports.report import REPORTS, report
+from gristmill.books.usage import post_usage
+from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.store.database import Database
+from tests.books.histories import NO_COUNTER, NOON, TENANT, dataset, in_memory, made, replica, run, usage, use
+
+CORE_HOUR, GIB_HOUR, KWH = 40_000, 5_000, 150_000
+
+
+@pytest.fixture
+def mill(database: Database) -> Database:
+    """Two versions from one dataset; the first served 90 of 1,000 predictions; one run failed."""
+    with database.write() as connection:
+        for event in (
+            dataset(), run(), made(1), run("run_2"), made(2, "run_2"), replica(),
+            run("run_3", state="failed", used=use(energy=NO_COUNTER)),
+        ):  # fmt: skip
+            post(connection, event)
+        post_usage(connection, "gateway", usage(75, key="k1") + usage(25, 75, key="k2"), 1)
+    return database
+
+
+def rows(database: Database, name: str, **filters: Any) -> list[dict[str, Any]]:
+    with database.read() as connection:
+        found = report(connection, TENANT, name, **filters)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["report"] == name
+    return found["rows"]
+
+
+def test_cost_is_told_by_version_and_kind_of_input(mill: Database) -> None:
+    first, second = rows(mill, "cost")
+    assert first["version"] == "digits@1"
+    assert first["data_micro"] == second["data_micro"] == 60_000_000
+    assert first["compute_micro"] == first["idle_micro"] == CORE_HOUR + GIB_HOUR
+    assert first["capitalised_micro"] == 60_000_000 + CORE_HOUR + GIB_HOUR + KWH
+    # what 120 USD of data became 60 before anything was served; 90 of 1,000 units are written down
+    assert first["amortised_micro"] == first["capitalised_micro"] * 90 // 1000
+    assert second["amortised_micro"] == 0
+
+
+def test_a_request_costs_its_serving_and_fully_loaded_its_share_of_all(mill: Database) -> None:
+    (row,) = rows(mill, "unit-cost")
+    marginal = round(30 / 3600 * CORE_HOUR) + round(15 / 3600 * GIB_HOUR) + KWH
+    assert (row["requests"], row["predictions"], row["marginal_micro"]) == (90, 90, marginal)
+    assert float(row["marginal_per_request"]) == pytest.approx(marginal / 90 / 1e6, abs=1e-9)
+    loaded = marginal + row["amortisation_micro"] + row["idle_micro"]
+    assert float(row["loaded_per_prediction"]) == pytest.approx(loaded / 90 / 1e6, abs=1e-9)
+
+
+def test_margins_of_keys_sum_to_the_versions_own(mill: Database) -> None:
+    first, second = rows(mill, "margin")
+    (whole,) = rows(mill, "unit-cost")
+    assert (first["key"], second["key"]) == ("k1", "k2")
+    for column in ("marginal_micro", "amortisation_micro", "idle_micro"):
+        assert first[column] + second[column] == whole[column]
+    assert first["revenue_micro"] == 68 * 150  # 75 requests less 7 refused, 50 + 100 millionths each
+    assert first["margin_micro"] == first["contribution_micro"] - first["amortisation_micro"] - first["idle_micro"]
+
+
+def test_what_does_not_earn_its_serving_never_breaks_even(mill: Database) -> None:
+    first, second = rows(mill, "break-even")
+    assert first["payback"] == "never: a prediction earns no more than it costs to serve"
+    assert second["payback"] == "no prediction served yet"
+
+
+def test_break_even_is_where_contribution_has_paid_the_research() -> None:
+    database = in_memory()
+    with database.write() as connection:
+        post(connection, dataset(cost_micro=150_000))
+        post(connection, made(1, None))
+        post_usage(connection, "gateway", usage(100, status=200), 1)
+    (row,) = rows(database, "break-even")
+    assert row["break_even_predictions"] == 1000
+    assert row["payback"] == "in 9 days at 100 predictions a day"
+    assert row["payback_date"] == "2023-11-23"
+
+
+def test_idle_names_its_owner_and_how_much_of_the_grant_it_is(mill: Database) -> None:
+    found = {row["owner"]: row for row in rows(mill, "idle")}
+    assert set(found) == {"run:run_1", "run:run_2", "run:run_3", "endpoint:numbers"}
+    assert found["run:run_1"]["share"] == 0.5
+    assert found["endpoint:numbers"]["core_seconds"] == 90.0
+
+
+def test_experiments_energy_and_what_has_no_price_are_told(mill: Database) -> None:
+    (experiment,) = rows(mill, "experiments")
+    assert (experiment["run"], experiment["cost_micro"]) == ("run_3", CORE_HOUR + GIB_HOUR)
+    energy = {row["account"]: row for row in rows(mill, "energy")}
+    assert energy["served:digits@1"]["kwh_per_1000_requests"] == pytest.approx(1000 / 90)
+    assert energy["expense:experiments"]["kwh"] is None
+    assert energy["expense:experiments"]["entries_of_unknown_energy"] == 1
+    (unpriced,) = rows(mill, "unpriced")
+    assert (unpriced["item"], unpriced["entries_of_unknown_quantity"]) == ("energy.electricity", 1)
+
+
+def test_reports_are_narrowed_by_model_endpoint_and_days(mill: Database) -> None:
+    for name in REPORTS:
+        assert rows(mill, name, model="other") == []
+    assert rows(mill, "unit-cost", endpoint="elsewhere") == []
+    assert rows(mill, "unit-cost", since=NOON + 2 * 86_400) == []
+    assert rows(mill, "unit-cost", since=NOON, until=NOON) == rows(mill, "unit-cost")
+    with mill.read() as connection:
+        assert report(connection, "another tenant", "summary")["rows"] == []
+
+
+def test_an_unknown_report_names_the_nearest() -> None:
+    with in_memory().read() as connection, pytest.raises(NotFound, match="Did you mean 'margin'"):
+        report(connection, TENANT, "margins")
+
+
+@pytest.mark.parametrize(("table", "count"), [("usage", 100), ("postings", None), ("events", None)])
+def test_exports_hold_every_row(mill: Database, table: str, count: int | None) -> None:
+    with mill.read() as connection:
+        read = pyarrow.csv.read_csv(io.BytesIO(export(connection, TENANT, table, "csv")))
+        parquet = pyarrow.parquet.read_table(io.BytesIO(export(connection, TENANT, table, "parquet")))
+        empty = pyarrow.csv.read_csv(io.BytesIO(export(connection, "nobody", table, "csv")))
+    assert read.num_rows == parquet.num_rows
+    assert count is None or read.num_rows == count
+    assert empty.num_rows == 0
+    assert empty.column_names == read.column_names
+    if table == "postings":
+        assert sum(parquet.column("micro").to_pylist()) == 0
+
+
+def test_hours_on_what_does_not_exist_are_refused() -> None:
+    with in_memory().write() as connection:
+        for on in ("run_7", "digits@9", "digits", "version:digits@1", "dataset:digits@1", "Nonsense!"):
+            with pytest.raises(Unprocessable):
+                declare(connection, TENANT, "miller", 2.0, on, NOON)
+        with pytest.raises(Unprocessable, match="more than 0"):
+            declare(connection, TENANT, "miller", float("inf"), "digits", NOON)

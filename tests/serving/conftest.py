@@ -1,0 +1,31 @@
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.serving.rig import Rig, make_bundle, rig
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Endpoint `tiny` (regression, two replicas) and `kinds` (three classes); another tenant's `other`."""
+    folder = tmp_path_factory.mktemp("rig")
+    regression = make_bundle(folder / "regression")
+    classes = make_bundle(folder / "classes", classes=3)
+    with rig(folder, free_port()) as made:
+        pair = [made.add_worker(regression), made.add_worker(regression)]
+        made.serve("tiny", ("tiny@1", regression, 100, pair))
+        made.serve("kinds", ("kinds@2", classes, 100, [made.add_worker(classes, "kinds@2")]))
+        made.serve("org/kinds", ("kinds@2", classes, 100, [made.workers[2]]))
+        made.serve("other", ("tiny@1", regression, 100, [pair[0]]), tenant="u")
+        made.push()
+        made.start_gateway()
+        made.wait_ready()
+        yield made
