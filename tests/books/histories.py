@@ -56,9 +56,11 @@ def hours(on: str, count: float = 2.0, id_: str = "hours_1", rate: str | None = 
 
 def usage(count: int, first: int = 0, **changes: Any) -> list[UsageRecord]:
     """Requests of one row each, one in ten refused."""
-    said: dict[str, Any] = {"tenant": TENANT, "key": "k1", "endpoint": "numbers", "model": "digits@1", "digest": "sha256:0",
-                            "operation": "infer", "items": 1, "compute_us": 100, "latency_us": 900, "bytes_in": 50,
-                            "bytes_out": 60, "happened_at": NOON}  # fmt: skip
+    said: dict[str, Any] = {
+        "tenant": TENANT, "key": "k1", "endpoint": "numbers", "model": "digits@1", "digest": "sha256:0",
+        "operation": "infer", "items": 1, "compute_us": 100, "latency_us": 900, "bytes_in": 50, "bytes_out": 60,
+        "happened_at": NOON,
+    }  # fmt: skip
     said |= changes
     return [
         UsageRecord(**({"id": f"req_{number}", "status": 422 if number % 10 == 9 else 200} | said))

@@ -44,7 +44,8 @@ datasets = st.builds(
 )  # fmt: skip
 made = st.builds(
     lambda version, run, data, units: told.version_made(TENANT, "digits", version, run, data, NOON, units),
-    small, st.none() | run_ids, st.lists(st.sampled_from(["rye@1", "wheat@1"]), max_size=2), st.none() | st.integers(1, 99),
+    small, st.none() | run_ids, st.lists(st.sampled_from(["rye@1", "wheat@1"]), max_size=2),
+    st.none() | st.integers(1, 99),
 )  # fmt: skip
 estimates = st.builds(lambda v, n: told.units_estimated(TENANT, "digits", v, n, NOON), small, st.integers(1, 500))
 retired = st.builds(lambda version: told.version_retired(TENANT, "digits", version, NOON), small)

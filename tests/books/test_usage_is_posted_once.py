@@ -29,9 +29,13 @@ def test_records_that_come_again_are_not_counted_again(database: Database) -> No
 
 
 def test_a_batch_that_was_rolled_back_comes_again_whole(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.write() as connection:
-        post_usage(connection, "gateway", usage(20), 100)
-        raise RuntimeError("the power is out")
+    def ship_and_fail() -> None:
+        with database.write() as connection:
+            post_usage(connection, "gateway", usage(20), 100)
+            raise RuntimeError("the power is out")
+
+    with pytest.raises(RuntimeError):
+        ship_and_fail()
     with database.write() as connection:
         assert cursor(connection, "gateway") == 0
         assert post_usage(connection, "gateway", usage(20), 100) == 20

@@ -26,6 +26,9 @@ def shares(book: Book, dataset: str, version: str, model: str, drawn: dict[tuple
     for row in book.sums(("currency",), source):
         waiting[row["currency"]] += row["micro"]
     lines = [_as_data(line, asset, item) for line in moved(book, source, asset, model=model, version=version)]
+    if _unpriced(book, item) and not any(line.unpriced for line in lines):
+        line = Posting(account=asset, unpriced=True, item=item, unit="row", model=model, version=version)
+        lines += transfer(line, source)
     held: dict[str, dict[str, int]] = defaultdict(dict)
     for row in book.sums(("currency", "version"), "assets:version:", item=item):
         if row["version"] != version and row["micro"]:
@@ -43,6 +46,12 @@ def shares(book: Book, dataset: str, version: str, model: str, drawn: dict[tuple
                 debit, credit = transfer(line, accounts.version_asset(other))
                 lines += [debit, _of(credit, other)]
     return lines
+
+
+def _unpriced(book: Book, item: str) -> bool:
+    """Whether other versions hold a part of the dataset that has no price."""
+    held = book.sums((), "assets:version:", item=item, unpriced=True)
+    return any(row["quantity"] or row["unknown"] > 0 for row in held)
 
 
 def _as_data(line: Posting, asset: str, item: str) -> Posting:
