@@ -16,7 +16,10 @@ def test_a_dataset_is_added_once_for_the_same_content(door: Door, small_csv: Pat
         again = client.datasets.add(small_csv, name="colours", task="tabular-classification", target="colour")
         assert (first["version"], again["version"], first["digest"]) == (1, 1, again["digest"])
         small_csv.write_text(small_csv.read_text() + "\n3,1.5,red")
-        assert client.datasets.add(small_csv, name="colours", task="tabular-classification")["version"] == 2
+        assert (
+            client.datasets.add(small_csv, name="colours", task="tabular-classification", target="colour")["version"]
+            == 2
+        )
         assert client.datasets.get("colours")["version"] == 2
         assert client.datasets.get("colours", 1)["rows"] == 60
 
@@ -43,7 +46,7 @@ def test_an_image_folder_travels_as_a_tar(door: Door, tmp_path: Path) -> None:
     assert profile
 
 
-@pytest.mark.parametrize(("text", "says"), [("", "empty"), ("a,b\n1,2\n3", "row"), ("a,a\n1,2", "'a'")])
+@pytest.mark.parametrize(("text", "says"), [("", "empty"), ("a,b\n1,2\n3", "Expected 2 columns"), ("a,a\n1,2", "'a'")])
 def test_data_that_is_no_data_is_refused_with_the_place(door: Door, tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "broken.csv"
     path.write_text(text)

@@ -110,16 +110,16 @@ def _signal(settings: Settings, which: signal.Signals) -> None:
             continue
 
 
-def remember(settings: Settings, **ports: int | None) -> None:
-    """Keep the ports that are given in settings.toml of the home folder, so that every later command finds them."""
-    given = {name: port for name, port in ports.items() if port is not None}
+def remember(settings: Settings, **values: int | float | None) -> None:
+    """Keep the settings that are given in settings.toml of the home folder, so that every later command finds them."""
+    given = {name: value for name, value in values.items() if value is not None}
     if not given:
         return
     file = settings.home_path / "settings.toml"
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     kept = file.read_text().splitlines() if file.exists() else []
     kept = [line for line in kept if line.partition("=")[0].strip() not in given]
-    write_atomic(file, "\n".join([*(f"{name} = {port}" for name, port in given.items()), *kept, ""]).encode())
+    write_atomic(file, "\n".join([*(f"{name} = {value}" for name, value in given.items()), *kept, ""]).encode())
 
 
 def _last_words(log: Path) -> str:

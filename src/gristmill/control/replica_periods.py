@@ -12,8 +12,6 @@ from gristmill.control.platform import Platform
 from gristmill.control.state import Replica
 from gristmill.core.supervision import Pong
 
-PERIOD_S = 60.0
-
 
 class Booked(msgspec.Struct, frozen=True):
     """How far the books are: `index` of the next period, its start, and the process's counters at that moment."""
@@ -36,7 +34,10 @@ class Periods:
         for replica in live:
             answer = answers.get(replica.id)
             booked = _booked(replica)
-            if answer is not None and now - (booked.at or replica.ready_at or now) >= PERIOD_S:
+            if (
+                answer is not None
+                and now - (booked.at or replica.ready_at or now) >= self._platform.settings.booking_period_s
+            ):
                 self.close(replica, answer, keep_counters=True)
 
     def close(self, replica: Replica, answer: Pong | None, *, keep_counters: bool = False) -> None:

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     journal_fsync: bool = False  # kill -9 loses nothing either way; True survives a power cut too
     ship_interval_s: Annotated[float, Meta(gt=0)] = 0.5
     reconcile_interval_s: Annotated[float, Meta(gt=0)] = 0.25
+    booking_period_s: Annotated[float, Meta(gt=0)] = 60.0  # how often the books hear what a replica has used
 
     @property
     def home_path(self) -> Path:

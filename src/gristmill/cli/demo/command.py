@@ -32,6 +32,7 @@ STEPS = (
     ("Explain a prediction", "gristmill.cli.demo.explanation:explain"),
     ("Read the books", "gristmill.cli.demo.accounts:read"),
 )
+BOOKING_PERIOD_S = 2.0  # replicas live for seconds here, and the books are to show what they used
 NEEDS = ("sklearn", "torch", "tritonclient", "kserve", "huggingface_hub")
 
 
@@ -62,8 +63,10 @@ def _set_up(out: Console) -> Stage:
     settings = load_settings()
     if not installation.running(settings):
         wanted = {"inference_port": settings.inference_port, "control_port": settings.control_port}
-        busy = {name: ports.unused() for name, port in wanted.items() if not ports.free(settings.host, port)}
-        installation.remember(settings, **busy)
+        busy: dict[str, float] = {
+            name: ports.unused() for name, port in wanted.items() if not ports.free(settings.host, port)
+        }
+        installation.remember(settings, booking_period_s=BOOKING_PERIOD_S, **busy)
     folder = home / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     return Stage(load_settings(), folder, out)
