@@ -170,15 +170,28 @@ def rates_of(connection: Connection, tenant: str) -> list[dict[str, Any]]:
 
 
 # --- usage -----------------------------------------------------------------------------------------------------
-_USAGE_COLUMNS = tuple(column.name for column in usage.c)
+_USAGE_TYPES = {
+    column.name: {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "bigint", "JSON": "text"}.get(
+        str(column.type), "float8"
+    )
+    for column in usage.c
+}
 
 
 def insert_usage(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows in the order of the table's columns, `tokens` as JSON text; straight to the driver: 3 × as fast."""
-    on_sqlite = connection.dialect.name == "sqlite"
-    mark = "?" if on_sqlite else "%s"
-    marks = ", ".join(mark if name != "tokens" or on_sqlite else "%s::json" for name in _USAGE_COLUMNS)
-    connection.exec_driver_sql(f"INSERT INTO usage ({', '.join(_USAGE_COLUMNS)}) VALUES ({marks})", list(rows))
+    """Rows in the order of the table's columns, `tokens` as JSON text.
+
+    Straight to the driver, each database in its own way: some 3 times as fast as through SQLAlchemy.
+    """
+    columns = ", ".join(_USAGE_TYPES)
+    if connection.dialect.name == "sqlite":
+        marks = ", ".join("?" * len(_USAGE_TYPES))
+        connection.exec_driver_sql(f"INSERT INTO usage ({columns}) VALUES ({marks})", list(rows))
+        return
+    arrays = ", ".join(f"%s::{type_}[]" for type_ in _USAGE_TYPES.values())
+    chosen = columns.replace("tokens", "tokens::json")
+    statement = f"INSERT INTO usage ({columns}) SELECT {chosen} FROM unnest({arrays}) AS given ({columns})"
+    connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
 
 
 def stored_usage(connection: Connection, ids: Sequence[str]) -> list[Row]:
