@@ -12,9 +12,11 @@ from gristmill.books.ledger import Posting, check_balanced
 from gristmill.books.records import Connection, Row
 from gristmill.books.rules.registry import rule_of
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
+from gristmill.core.faults import fault_point
 from gristmill.core.ids import derived_id
 from gristmill.core.types import Basis
 
+_in_mid_event = fault_point("books.in-mid-event")
 _REVERSAL = "reversal"
 _OPTIONAL = ("unit", "rate", "model", "version", "endpoint", "run", "item")
 
@@ -91,6 +93,7 @@ def _record(
         "payload": event.payload, "happened_at": event.happened_at, "recorded_at": recorded_at, "reverses": reverses,
     }  # fmt: skip
     records.insert_event(connection, row)
+    _in_mid_event()
     sign = 1 if reverses is None else -1
     records.insert_postings(connection, event.id, event.tenant, event.happened_at, lines, sign)
 

@@ -14,9 +14,12 @@ from gristmill.books import rate_cards, records
 from gristmill.books.events import Event
 from gristmill.books.posting import post
 from gristmill.books.records import Connection, Row
+from gristmill.core.faults import fault_point
 from gristmill.core.ids import derived_id
 from gristmill.core.types import UsageRecord
 
+_before_rows = fault_point("books.before-usage-rows")
+_before_cursor = fault_point("books.before-usage-cursor")
 KIND = "usage.posted"
 _DAY_S = 86_400
 _SUMMED = ("items", "compute_us", "latency_us", "bytes_in", "bytes_out")
@@ -59,8 +62,10 @@ def post_usage(
         rows.extend(_row(record, event.id) for record in group)
     for event in events:
         post(connection, event, now)
+    _before_rows()
     if rows:
         records.insert_usage(connection, rows)
+    _before_cursor()
     records.move_cursor(connection, _cursor(source), position)
     return len(rows)
 
