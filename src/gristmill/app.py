@@ -62,7 +62,9 @@ def controller(settings: Settings) -> int:
     engine = plugins.load("engines", settings.engine)()
     signal.signal(signal.SIGTERM, lambda *_: platform.stop())
     signal.signal(signal.SIGINT, lambda *_: platform.stop())
-    server = uvicorn.Server(uvicorn.Config(create_app(platform), log_config=None, access_log=False, timeout_graceful_shutdown=5))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(platform), log_config=None, access_log=False, timeout_graceful_shutdown=5)
+    )
     answering = threading.Thread(target=server.run, args=([door],), name="api", daemon=True)
     answering.start()
     try:

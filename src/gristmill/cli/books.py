@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Group, RenderableType
+from rich.table import Column, Table
 from rich.text import Text
 
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.formats import moment, money
-from gristmill.cli.output import AsJson, Fields, facts, show, table, text
+from gristmill.cli.output import AsJson, Fields, facts, fits, show, table, text, title
 
 app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
 
 
-MOST_COLUMNS = 7  # more do not fit a terminal of 80
 _ZERO_WIDTH = "\u200b"
 
 
@@ -30,6 +31,9 @@ class Report(StrEnum):
     margin = "margin"
     break_even = "break-even"
     idle = "idle"
+    experiments = "experiments"
+    energy = "energy"
+    unpriced = "unpriced"
 
 
 class ExportTable(StrEnum):
@@ -65,15 +69,7 @@ def entries(
     """List the entries."""
     with connect() as client:
         found = client.books.entries(account=account, event=event, limit=limit)
-    fields: Fields = {
-        "WHEN": lambda row: moment(row.get("happened_at")),
-        "ACCOUNT": "account",
-        "AMOUNT": lambda row: money(None if row.get("unpriced") else row.get("micro"), row.get("currency")),
-        "QUANTITY": lambda row: f"{text(row['quantity'])} {row.get('unit') or ''}" if row.get("quantity") else "–",
-        "BASIS": "basis",
-        "EVENT": "event",
-    }
-    show(found, as_json, lambda rows: table(rows, fields, empty="No entry yet."))
+    show(found, as_json, entries_view)
 
 
 @app.command()
@@ -104,16 +100,7 @@ def rates(
     with connect() as client:
         found = client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note) if item else None
         document = found or client.books.rates()
-    fields: Fields = {
-        "CARD": "card",
-        "ITEM": "item",
-        "UNIT": "unit",
-        "PRICE": lambda row: f"{row['price']} {row['currency']}",
-        "BASIS": "basis",
-        "FROM": lambda row: moment(row.get("valid_from")),
-        "NOTE": "note",
-    }
-    show(document, as_json, lambda rows: table(rows if isinstance(rows, list) else [rows], fields))
+    show(document, as_json, rates_view)
 
 
 @app.command()
@@ -173,23 +160,62 @@ def _check_view(check: dict[str, Any]) -> RenderableType:
     return Group(facts(plain), "The books balance." if not problems else "\n".join(map(text, problems)))
 
 
+def entries_view(postings: list[dict[str, Any]]) -> RenderableType:
+    """Each event with its postings below it: what came from where and went where."""
+    if not postings:
+        return "No entry yet."
+    parts: list[RenderableType] = []
+    for (event, at), lines in groupby(postings, key=lambda row: (row["event"], row["happened_at"])):
+        grid = Table.grid(Column(min_width=28), Column(min_width=15, justify="right"), Column(), padding=(0, 1))
+        for line in lines:
+            grid.add_row(f"  {line['account']}", _amount(line), _quantity(line))
+        parts += [title(f"{moment(at)}  {event}"), grid]
+    return Group(*parts)
+
+
+def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
+    """The rates, and below them where their prices come from."""
+    rows = rates if isinstance(rates, list) else [rates]
+    fields: Fields = {
+        "ITEM": "item",
+        "CARD": "card",
+        "PRICE": lambda row: f"{row['price']} {row['currency']}",
+        "UNIT": "unit",
+        "BASIS": "basis",
+        "FROM": lambda row: moment(row["valid_from"])[:10] if row["valid_from"] else "always",
+    }
+    notes = dict.fromkeys(row["note"] for row in rows if row.get("note"))
+    return Group(table(rows, fields), "", *(Text(note, style="dim") for note in notes))
+
+
+def _amount(posting: dict[str, Any]) -> str:
+    return money(None if posting.get("unpriced") else posting["micro"], posting["currency"])
+
+
+def _quantity(posting: dict[str, Any]) -> str:
+    if posting.get("quantity") is None:
+        return ""
+    return f"{text(posting['quantity'])} {posting.get('unit') or ''} ({posting['basis']})"
+
+
 def report_view(report: dict[str, Any]) -> RenderableType:
     """A report's rows, and below them what its figures mean."""
-    return Group(rows_view(report["rows"]), "", Text(report["notes"], style="dim"))
+    return Group(rows_view(report["rows"]), "", Text(report.get("notes", ""), style="dim"))
 
 
 def rows_view(rows: list[dict[str, Any]]) -> RenderableType:
-    """One line a row; a wide report lies on its side, one column a row, if it has few."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    if len(keys) <= MOST_COLUMNS or not rows or len(rows) > MOST_COLUMNS - 1:
-        fields: Fields = {_heading(key).upper(): partial(_cell, key) for key in keys}
+    """One line a row; what is too wide for the terminal lies on its side, one column a row, or one block a row."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if key != "currency"))  # every amount says its own
+    fields: Fields = {_heading(key).upper(): partial(_cell, key) for key in keys}
+    if not rows or fits(rows, fields):
         return table(rows, fields, empty="Nothing to report yet.")
     head, *rest = keys
-    names = [f"{row[head]}{_ZERO_WIDTH * number}" for number, row in enumerate(rows)]  # headings must differ
-    turned = [
-        {"": _heading(key)} | {name: _cell(key, row) for name, row in zip(names, rows, strict=True)} for key in rest
-    ]
-    return table(turned, {"": "", **{name: name for name in names}})
+    names = {f"{row[head]}{_ZERO_WIDTH * number}": row for number, row in enumerate(rows)}  # headings must differ
+    turned = [{"": _heading(key)} | {name: _cell(key, row) for name, row in names.items()} for key in rest]
+    sideways: Fields = {"": "", **{name: name for name in names}}
+    if fits(turned, sideways):
+        return table(turned, sideways)
+    return Group(*(facts({_heading(key): _cell(key, row) for key in keys} | {"": ""}) for row in rows))
 
 
 def _cell(key: str, row: dict[str, Any]) -> str:

@@ -59,3 +59,11 @@ def interval(value: Any) -> str:
         low, high = value.get("low"), value.get("high")
         return f"{point:.4g}" if low is None or high is None else f"{point:.4g} [{low:.4g}, {high:.4g}]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+SHOWN = ("accuracy", "f1", "auc", "mae", "rmse", "r2")  # of all metrics, those that a line has room for
+
+
+def tested(metrics: dict[str, Any]) -> str:
+    """A version's figures on the rows that training never saw."""
+    return ", ".join(f"{name} {interval(metrics[f'test/{name}'])}" for name in SHOWN if f"test/{name}" in metrics)

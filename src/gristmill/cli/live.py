@@ -11,11 +11,10 @@ from rich.live import Live
 from rich.text import Text
 
 from gristmill.cli.curves import plot
-from gristmill.cli.formats import duration
+from gristmill.cli.formats import SHOWN, duration
 from gristmill.cli.output import progress_console
 from gristmill.client.sync import Client
 
-SHOWN = ("accuracy", "f1", "auc", "mae", "rmse", "r2")  # of the figures beside the losses, those a line has room for
 MAX_POINTS = 2_000  # a curve of more is thinned by half: no terminal shows as many
 
 

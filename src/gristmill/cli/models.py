@@ -10,7 +10,7 @@ from rich.console import RenderableType
 
 from gristmill.cli.arguments import Reference, Version, split
 from gristmill.cli.connection import connect
-from gristmill.cli.formats import moment, size
+from gristmill.cli.formats import moment, size, tested
 from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
 app = typer.Typer(no_args_is_help=True, help="Models, their versions and aliases.")
@@ -108,10 +108,8 @@ def model_view(model: dict[str, Any]) -> RenderableType:
         return facts({key: text(value) for key, value in model.items()})
     fields: Fields = {
         "VERSION": lambda row: f"{row['model']}@{row['version']}",
-        "TASK": "task",
         "STATE": "state",
-        "METRICS": "metrics",
-        "RUN": "run",
+        "ON TEST ROWS": lambda row: tested(row["metrics"]),
         "MADE": lambda row: moment(row.get("created_at")),
     }
     return table(versions, fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +17,7 @@ Row = Mapping[str, Any]
 Field = str | Callable[[Any], Any]  # a key of the row, or what makes the cell from it
 Fields = Mapping[str, Field]  # by heading
 
+WHOLE = 20  # characters: a cell up to here is not broken over lines
 console = Console(markup=False, highlight=False)  # a label such as [a] is no markup
 progress_console = Console(
     stderr=True, markup=False, highlight=False
@@ -34,15 +35,26 @@ def show(document: Any, as_json: bool, view: Callable[[Any], RenderableType]) ->
 
 def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -> RenderableType:
     """One line a row; `fields` maps a heading to the row's key, or to a function of the row."""
-    rows = list(rows)
-    if not rows:
+    cells = [[_cell(row, field) for field in fields.values()] for row in rows]
+    if not cells:
         return empty
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in fields:
-        made.add_column(heading, overflow="fold")
-    for row in rows:
-        made.add_row(*(_cell(row, field) for field in fields.values()))
+    for number, heading in enumerate(fields):
+        longest = max(_width(line[number]) for line in cells)
+        # names and amounts stay in one piece, headings and text fold
+        made.add_column(heading, overflow="fold", min_width=longest if longest <= WHOLE else None)
+    for line in cells:
+        made.add_row(*line)
     return made
+
+
+def fits(rows: Sequence[Row], fields: Fields) -> bool:
+    """Whether the table's cells fit side by side without a break; headings may fold at spaces."""
+    columns = [
+        max([max(map(len, heading.split()), default=0), *(_width(_cell(row, field)) for row in rows)])
+        for heading, field in fields.items()
+    ]
+    return sum(columns) + len(columns) - 1 <= console.width
 
 
 def facts(pairs: Mapping[str, Any]) -> RenderableType:
@@ -83,3 +95,7 @@ def _cell(row: Row, field: Field) -> RenderableType:
 
 def _renderable(value: Any) -> bool:
     return hasattr(value, "__rich_console__") or hasattr(value, "__rich__")
+
+
+def _width(cell: RenderableType) -> int:
+    return len(cell) if isinstance(cell, str) else 1

@@ -24,12 +24,10 @@ def list_(as_json: AsJson = False) -> None:
         runs = client.runs.list()
     fields: Fields = {
         "RUN": "id",
-        "KIND": "kind",
-        "NAME": "name",
+        "WHAT": lambda row: f"{row['kind']} {row['name']}",
         "STATE": "state",
-        "STEP": lambda row: progress(row),
         "MADE": "made",
-        "CREATED": lambda row: moment(row.get("created_at")),
+        "CREATED": lambda row: moment(row.get("created_at"))[5:16],
     }
     show(runs, as_json, lambda rows: table(rows, fields, empty="No run yet: `gristmill train RECIPE.yaml`."))
 

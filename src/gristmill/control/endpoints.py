@@ -185,7 +185,7 @@ def _steady(connection: records.Connection, tenant: str, name: str) -> Endpoint:
         raise Conflict(f"Endpoint {name!r} is being deleted.")
     if rollout is not None and rollout.state == "running":
         raise Conflict(
-            f"Endpoint {name!r} is being moved to {rollout.detail['to']} by rollout {rollout.id}: wait until it has ended.",
+            f"Endpoint {name!r} is being moved to {rollout.detail['to']} by rollout {rollout.id}: wait until it ends.",
             rollout=rollout.id,
         )
     return found

@@ -156,7 +156,7 @@ class Platform:
         return self.observed.document(self.settings, self.database)
 
     def stop(self) -> Document:
-        """Drain gateways, end replicas, let runs save a checkpoint, ship the last of the books, end. Returns at once."""
+        """Drain gateways, end replicas, let runs save a checkpoint, ship the last of the books. Returns at once."""
         self.stopping.set()
         self.wake()
         return {"state": "stopping"}

@@ -10,8 +10,8 @@ from rich.console import Group
 from rich.live import Live
 
 from gristmill.cli.demo.stage import Stage
-from gristmill.cli.formats import duration, interval
-from gristmill.cli.live import SHOWN, Progress
+from gristmill.cli.formats import duration, tested
+from gristmill.cli.live import Progress
 from gristmill.cli.output import Fields, table
 from gristmill.core.errors import Internal
 from gristmill.tasks.recipe import read_recipe
@@ -39,16 +39,11 @@ def train(stage: Stage) -> dict[str, Any]:
 
 _FIELDS: Fields = {
     "VERSION": "made",
-    "ON TEST ROWS": lambda run: _tested(run["metrics"]),
+    "ON TEST ROWS": lambda run: tested(run["metrics"]),
     "TOOK": lambda run: duration(run["use"].get("wall_s")),
     "CPU": lambda run: duration(run["use"].get("cpu_s")),
     "ENERGY": lambda run: f"{run['use']['energy']['value']:.0f} J ({run['use']['energy']['basis']})",
 }
-
-
-def _tested(metrics: dict[str, Any]) -> str:
-    """On the rows that training never saw."""
-    return ", ".join(f"{name} {interval(metrics[f'test/{name}'])}" for name in SHOWN if f"test/{name}" in metrics)
 
 
 def _watch(stage: Stage, runs: dict[str, str]) -> dict[str, dict[str, Any]]:

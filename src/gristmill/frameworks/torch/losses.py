@@ -28,7 +28,7 @@ def build_loss(loss: Loss, name: str, targets: Tensor, classes: int | None) -> L
 
 
 def _regression(loss: Loss, name: str, scale: float) -> LossFunction:
-    """In units of the target's standard deviation, so that learning rates and Huber's delta mean the same everywhere."""
+    """In units of the target's standard deviation, so that rates and Huber's delta mean the same everywhere."""
     functions: dict[str, LossFunction] = {
         "mse": F.mse_loss,
         "mae": F.l1_loss,
