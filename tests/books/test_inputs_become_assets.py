@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from gristmill.books.check import check
 from gristmill.books.entries import entries
+from gristmill.books.events import Event, version_retired
 from gristmill.books.posting import post
-from gristmill.core.types import Resources
+from gristmill.core.types import Basis, Measure, Resources
 from gristmill.store.database import Database
 from tests.books.histories import (
     NO_COUNTER,
@@ -96,8 +99,6 @@ def test_a_dataset_is_shared_equally_by_the_versions_made_from_it() -> None:
 
 
 def test_what_is_written_off_is_not_shared_again() -> None:
-    from gristmill.books.events import version_retired
-
     database = posted(dataset(cost_micro=100), made(1, None), version_retired(TENANT, "digits", 1, 2e9))
     found = balances(posted(made(2, None), into=database))
     assert (found["assets:version:digits@1"], found.get("assets:version:digits@2", 0)) == (100, 0)
@@ -133,3 +134,15 @@ def test_a_dataset_without_a_cost_is_unpriced_and_not_free() -> None:
 def test_used_and_idle_always_sum_to_the_input(cores: float, cpu_s: float) -> None:
     found = balances(posted(run(resources=Resources(cores, 123_456_789), used=use(cpu_s=cpu_s, wall_s=0.7))))
     assert sum(found.values()) == 0
+
+
+def test_costs_below_a_micro_unit_add_up_over_many_stretches() -> None:
+    """A hundred times 0.36 J at 0.15 USD a kWh: 0.015 micro-units each, 1.5 together."""
+    joules = Measure(0.36, "J", Basis.modelled, "TDP model")
+    events = [replace_energy(replica(index), joules) for index in range(100)]
+    found = balances(posted(*events))
+    assert found["inputs:energy"] == -2
+
+
+def replace_energy(event: Event, energy: Measure) -> Event:
+    return replace(event, payload=event.payload | {"energy": to_builtins(energy)})

@@ -24,6 +24,13 @@ class Book:
     def sums(self, by: Sequence[str], *accounts_: str, **where: str | bool | None) -> list[Row]:
         return records.sums(self._connection, self.tenant, by, accounts=accounts_, where=where)
 
+    def standing(self, account: str, item: str, rate: Rate | None, run: str | None = None) -> tuple[float, int]:
+        """Quantity and money of an item on an account that a rate priced so far."""
+        if rate is None:
+            return 0.0, 0
+        rows = self.sums((), account, item=item, rate=rate.id, run=run)
+        return sum(row["quantity"] for row in rows), sum(row["micro"] for row in rows)
+
     def quantity(self, account: str) -> int:
         """Of a memorandum account, whole units."""
         return int(sum(round(row["quantity"]) for row in self.sums((), account)))

@@ -6,15 +6,13 @@ from msgspec.structs import replace
 
 from gristmill.books import accounts
 from gristmill.books.book import Book
-from gristmill.books.ledger import Posting, check_quantity
-from gristmill.books.pricing import price
+from gristmill.books.ledger import Posting, check_quantity, transfer
+from gristmill.books.pricing import price_more
 from gristmill.books.rate_cards import COST
 from gristmill.books.units import BASE_UNITS
-from gristmill.core.money import split_largest_remainder
 from gristmill.core.types import Basis, Measure, Resources
 
 _JOULES_A_KWH = 3_600_000
-_PARTS = 1_000_000  # quantities are split to the millionth of their unit
 
 
 class Stretch:
@@ -24,32 +22,34 @@ class Stretch:
         self._book, self._used, self._idle_account = book, used, idle_account
 
     def spend(self, item: str, granted: float, used: float) -> list[Posting]:
-        """Costs max(granted, used) of the item; lines for both parts, none where both are 0."""
+        """Costs max(granted, used) of the item; lines for what was used and what was idle, none where both are 0."""
         check_quantity(granted, f"granted {item}")
-        whole = max(granted, check_quantity(used, f"used {item}"))
-        if whole == 0:
-            return []
-        cost = price(self._book.rate(COST, item), whole)
-        parts = split_largest_remainder(cost.micro, [round(used * _PARTS), round((whole - used) * _PARTS)])
-        micro_used, micro_idle = parts or [cost.micro, 0]
-        line = replace(self._used, item=item, unit=BASE_UNITS[item], basis=Basis.measured, rate=cost.rate,
-                       currency=cost.currency, unpriced=cost.unpriced)  # fmt: skip
-        lines = [
-            replace(line, micro=micro_used, quantity=used),
-            replace(line, account=self._idle_account, micro=micro_idle, quantity=whole - used),
-            replace(line, account=accounts.inputs(item), micro=-cost.micro, quantity=-whole),
+        idle = max(0.0, granted - check_quantity(used, f"used {item}"))
+        parts = [(self._used, used), (replace(self._used, account=self._idle_account), idle)]
+        return [
+            line
+            for part, quantity in parts
+            if quantity
+            for line in _put_in(self._book, part, item, quantity, Basis.measured)
         ]
-        return [line for line in lines if line.quantity]
 
 
 def energy(book: Book, used: Posting, measure: Measure) -> list[Posting]:
     """Energy in kWh as it is known; an absent counter is posted as unknown, never as 0."""
-    item = "energy.electricity"
     quantity = None if measure.value is None else check_quantity(measure.value, "energy") / _JOULES_A_KWH
-    cost = price(book.rate(COST, item), quantity)
-    line = replace(used, item=item, unit=BASE_UNITS[item], basis=measure.basis, rate=cost.rate, micro=cost.micro,
+    return _put_in(book, used, "energy.electricity", quantity, measure.basis)
+
+
+def _put_in(book: Book, to: Posting, item: str, quantity: float | None, basis: Basis) -> list[Posting]:
+    """The item's line on the account of `to`, and the input's; fractions of a micro-unit are carried on there.
+
+    A minute of an idle replica takes some 0.01 micro-units of energy: rounded alone, a year of them would be nothing.
+    """
+    rate = book.rate(COST, item)
+    cost = price_more(rate, quantity, *book.standing(to.account, item, rate, to.run or None))
+    line = replace(to, item=item, unit=BASE_UNITS[item], basis=basis, rate=cost.rate, micro=cost.micro,
                    currency=cost.currency, unpriced=cost.unpriced, quantity=quantity)  # fmt: skip
-    return [line, line.counter(accounts.inputs(item))]
+    return transfer(line, accounts.inputs(item))
 
 
 def machine(

@@ -27,14 +27,14 @@ def price(rate: Rate | None, quantity: float | int | None) -> Price:
     return Price(rate.micro(_exact(quantity)), rate.currency, rate.id, False)
 
 
-def price_more(rate: Rate | None, quantity: int, before: int, charged: int) -> Price:
+def price_more(rate: Rate | None, quantity: float | int | None, before: float | int, charged: int) -> Price:
     """Price of `quantity` more after `before` that came to `charged`: what rounding left of them is carried on.
 
     A million uses at a tenth of a micro-unit are then 100,000 micro-units, in however many parts they come.
     """
-    if rate is None:
-        return Price(0, MEMORANDUM, "", True)
-    return Price(rate.micro(before + quantity) - charged, rate.currency, rate.id, False)
+    if rate is None or quantity is None:
+        return price(rate, quantity)
+    return Price(max(0, rate.micro(_exact(before + quantity)) - charged), rate.currency, rate.id, False)
 
 
 def _exact(quantity: float | int) -> Decimal | int:

@@ -54,8 +54,7 @@ def _earned(said: UsagePosted, model: str, book: Book) -> list[Posting]:
     account, lines = accounts.receivable(said.key), []
     for item, quantity in _sold(said):
         rate = book.rate(PRICE, f"{item}:{said.endpoint}")
-        before, charged = _charged(account, item, rate.id, book) if rate and quantity else (0, 0)
-        price = price_more(rate, quantity, before, charged)
+        price = price_more(rate, quantity, *book.standing(account, item, rate))
         line = Posting(account=account, micro=price.micro, currency=price.currency, quantity=quantity, item=item,
                        unit=BASE_UNITS[item], rate=price.rate, unpriced=price.unpriced, model=model, version=said.model,
                        endpoint=said.endpoint)  # fmt: skip
@@ -67,11 +66,6 @@ def _sold(said: UsagePosted) -> list[tuple[str, int]]:
     if said.operation == "explain":
         return [("serving.explanation", said.items)]
     return [("serving.request", said.requests), ("serving.prediction", said.items)]
-
-
-def _charged(account: str, item: str, rate: str, book: Book) -> tuple[int, int]:
-    rows = book.sums((), account, item=item, rate=rate)
-    return round(sum(row["quantity"] for row in rows)), sum(row["micro"] for row in rows)
 
 
 def _written_down(said: UsagePosted, model: str, book: Book) -> list[Posting]:
