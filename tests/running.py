@@ -20,8 +20,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
-from gristmill.client.sync import Client
 
+from gristmill.client.sync import Client
 from gristmill.core.processes import living
 
 

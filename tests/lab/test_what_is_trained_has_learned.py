@@ -79,8 +79,13 @@ def test_texts_are_learned_and_padding_never_matters(rig: Rig, architecture: str
     part.write_text("\n".join(source.read_text().split("\n")[:2500]))
     dataset = rig.dataset(part, "text-classification", columns=["text", "label"], quote=False)
     small = {"bilstm": {"embedding": 32, "hidden": 32}, "transformer": {"width": 32, "layers": 1, "max_length": 64}}
-    recipe = {"task": "text-classification", "architecture": {"name": architecture, **small[architecture]},
-              "optimiser": {"learning_rate": 0.005}, "training": {"epochs": 3}, "preprocessing": {"max_length": 40}}  # fmt: skip
+    recipe = {
+        "task": "text-classification",
+        "architecture": {"name": architecture, **small[architecture]},
+        "optimiser": {"learning_rate": 0.005},
+        "training": {"epochs": 3},
+        "preprocessing": {"max_length": 40},
+    }
     folder, metrics = trained(rig, f"sst2-{architecture}", dataset, recipe)
     assert metrics["test/accuracy"] > 0.6
     bundle = folder / "bundle"
