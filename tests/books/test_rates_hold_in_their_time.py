@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gristmill.books.posting import post
-from gristmill.books.rate_cards import list_rates, lookup, set_rate
+from gristmill.books.rate_cards import known, list_rates, lookup, set_rate
 from gristmill.books.records import Connection
 from gristmill.core.errors import Unprocessable
 from gristmill.store.database import Database
@@ -21,7 +21,7 @@ def priced(connection: Connection, price: str = "0.05USD", **changes: Any) -> di
 
 
 def price_at(connection: Connection, at: float, known_at: float = 1e9, item: str = "compute.cpu") -> str | None:
-    rate = lookup(connection, TENANT, "cost", item, at, known_at)
+    rate = lookup(known(connection, TENANT), "cost", item, at, known_at)
     return None if rate is None else rate.price
 
 

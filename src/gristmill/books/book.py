@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gristmill.books import accounts, rate_cards, records
 from gristmill.books.events import DEFAULT_EXPECTED_UNITS
@@ -11,15 +12,25 @@ from gristmill.books.rate_cards import Rate
 from gristmill.books.records import Connection, Row
 
 
+class Asset(NamedTuple):
+    """What is left of a version's asset, by currency; units that it is expected to serve, and has served."""
+
+    left: dict[str, int]
+    expected: int
+    served: int
+
+
 class Book:
     """One tenant's books as they stand, at a moment that something happened; only read here."""
 
-    def __init__(self, connection: Connection, tenant: str, happened_at: float, known_at: float) -> None:
-        self._connection, self.tenant = connection, tenant
+    def __init__(
+        self, connection: Connection, tenant: str, rates: list[Rate], happened_at: float, known_at: float
+    ) -> None:
+        self._connection, self.tenant, self._rates = connection, tenant, rates
         self._happened_at, self._known_at = happened_at, known_at
 
     def rate(self, card: str, item: str) -> Rate | None:
-        return rate_cards.lookup(self._connection, self.tenant, card, item, self._happened_at, self._known_at)
+        return rate_cards.lookup(self._rates, card, item, self._happened_at, self._known_at)
 
     def sums(self, by: Sequence[str], *accounts_: str, **where: str | bool | None) -> list[Row]:
         return records.sums(self._connection, self.tenant, by, accounts=accounts_, where=where)
@@ -37,12 +48,8 @@ class Book:
 
     def book_values(self, version: str) -> dict[str, int]:
         """What is left of a version's asset, by currency: put in, less written down, less written off."""
-        names = (accounts.version_asset(version), accounts.amortised(version), accounts.written_off(version))
-        values: dict[str, int] = defaultdict(int)
-        for row in self.sums(("currency",), *names):
-            values[row["currency"]] += row["micro"]
-        values.pop(accounts.MEMORANDUM, None)
-        return dict(values)
+        rows = self.sums(("currency",), *_asset_accounts(version))
+        return {row["currency"]: row["micro"] for row in rows if row["currency"] != accounts.MEMORANDUM}
 
     def version_of(self, run: str) -> str | None:
         """NAME@N that the run made, once its inputs are capitalised."""
@@ -56,7 +63,19 @@ class Book:
     def retired(self, version: str) -> bool:
         return self.quantity(accounts.written_off(version)) > 0
 
-    def units(self, version: str) -> tuple[int, int]:
-        """Expected and served units of a version; nobody's estimate is the default, assumed."""
-        expected = self.quantity(accounts.expected_units(version)) or DEFAULT_EXPECTED_UNITS
-        return expected, self.quantity(accounts.served_units(version))
+    def asset(self, version: str) -> Asset:
+        """A version's asset and its units; where nobody estimated them, the default, assumed."""
+        expected, served = accounts.expected_units(version), accounts.served_units(version)
+        names = (*_asset_accounts(version), expected, served)
+        values: dict[str, int] = defaultdict(int)
+        units: dict[str, int] = defaultdict(int)
+        for row in self.sums(("account", "currency"), *names):
+            if row["currency"] == accounts.MEMORANDUM:
+                units[row["account"]] += round(row["quantity"])
+            else:
+                values[row["currency"]] += row["micro"]
+        return Asset(dict(values), units[expected] or DEFAULT_EXPECTED_UNITS, units[served])
+
+
+def _asset_accounts(version: str) -> tuple[str, str, str]:
+    return accounts.version_asset(version), accounts.amortised(version), accounts.written_off(version)

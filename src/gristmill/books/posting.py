@@ -37,8 +37,8 @@ def post(connection: Connection, event: Event, recorded_at: float | None = None)
             f"The event {event.id} is in the books with another payload: it was refused; to correct it, reverse it.",
             event=event.id,
         )
-    rate_cards.seed(connection, event.tenant)
-    lines = rule_of(event.kind)(event, Book(connection, event.tenant, event.happened_at, now))
+    rule, rates = rule_of(event.kind), rate_cards.seeded(connection, event.tenant)
+    lines = rule(event, Book(connection, event.tenant, rates, event.happened_at, now))
     _record(connection, event, lines, now)
     return True
 
@@ -71,7 +71,7 @@ def reverse(
         raise Conflict(f"{event} is reversed already.", event=event)
     mirrored = [_mirror(row) for row in records.postings_of(connection, event)]
     reversal = Event(derived_id(_REVERSAL, event), tenant, _REVERSAL, {"reverses": event, "reason": reason}, at)
-    _refuse_overdrawn(Book(connection, tenant, at, at), mirrored, event)
+    _refuse_overdrawn(Book(connection, tenant, [], at, at), mirrored, event)
     _record(connection, reversal, mirrored, time.time() if recorded_at is None else recorded_at, reverses=event)
     return reversal.id
 

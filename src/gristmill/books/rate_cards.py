@@ -52,15 +52,14 @@ class Rate(NamedTuple):
         return price_of(quantity, Decimal(self.price) / base_units(self.item, self.unit))
 
 
-def lookup(connection: Connection, tenant: str, card: str, item: str, at: float, known_at: float) -> Rate | None:
-    """The rate of `item` at `at` as it was known at `known_at`; `item:qualifier` falls back to `item`; None: no price.
+def lookup(rates: list[Rate], card: str, item: str, at: float, known_at: float) -> Rate | None:
+    """The one of `item` at `at`, as it was known at `known_at`; `item:qualifier` falls back to `item`; None: no price.
 
     Of rates whose periods are nested the innermost holds (the one that begins last), of corrections the latest known.
     """
-    stored = _all(connection, tenant)
     for name in dict.fromkeys((item, item.partition(":")[0])):
         valid = [
-            rate for rate in stored
+            rate for rate in rates
             if (rate.card, rate.item) == (card, name) and rate.known_from <= known_at
             and rate.valid_from <= at and (rate.valid_to is None or at < rate.valid_to)
         ]  # fmt: skip
@@ -71,20 +70,28 @@ def lookup(connection: Connection, tenant: str, card: str, item: str, at: float,
 
 def boundaries(connection: Connection, tenant: str, card: str) -> list[float]:
     """Moments at which a price of the card may change, in order."""
-    rates = [rate for rate in _all(connection, tenant) if rate.card == card]
+    rates = [rate for rate in known(connection, tenant) if rate.card == card]
     moments = {rate.valid_from for rate in rates} | {rate.valid_to for rate in rates if rate.valid_to is not None}
     return sorted(moments)
 
 
-def seed(connection: Connection, tenant: str) -> None:
-    """The default cards, assumed, where the tenant has no rate yet."""
-    if not records.has_rates(connection, tenant):
-        records.insert_rates(connection, tenant, [rate._asdict() for rate in _defaults(tenant)])
+def known(connection: Connection, tenant: str) -> list[Rate]:
+    """Every rate of the tenant; the assumed defaults where none was set."""
+    return [Rate(**row) for row in records.rates_of(connection, tenant)] or _defaults(tenant)
+
+
+def seeded(connection: Connection, tenant: str) -> list[Rate]:
+    """`known`, and the defaults stored where there was none, so that a posting's rate can be found again."""
+    stored = records.rates_of(connection, tenant)
+    if stored:
+        return [Rate(**row) for row in stored]
+    records.insert_rates(connection, tenant, [rate._asdict() for rate in _defaults(tenant)])
+    return _defaults(tenant)
 
 
 def list_rates(connection: Connection, tenant: str) -> list[dict[str, Any]]:
     """Every rate, by card, item and time; the defaults where none was set yet."""
-    rates = sorted(_all(connection, tenant), key=lambda rate: (rate.card, rate.item, rate.valid_from, rate.known_from))
+    rates = sorted(known(connection, tenant), key=lambda rate: (rate.card, rate.item, rate.valid_from, rate.known_from))
     return [rate._asdict() for rate in rates]
 
 
@@ -97,7 +104,7 @@ def set_rate(
     It may begin within an open-ended rate, which it then succeeds, or repeat a rate's period, which it then corrects;
     any other overlap is refused. Raises Unprocessable.
     """
-    seed(connection, tenant)
+    others = seeded(connection, tenant)
     base_units(item, unit)
     amount, currency = _amount(price)
     if card not in CARDS:
@@ -107,7 +114,7 @@ def set_rate(
                             field="valid_to")  # fmt: skip
     id_ = derived_id("rate", tenant, card, item, repr(valid_from), repr(valid_to), repr(known_from), amount, currency)
     rate = Rate(id_, card, item, unit, amount, currency, basis.value, valid_from, valid_to, known_from, note)
-    for other in _all(connection, tenant):
+    for other in others:
         if (other.card, other.item) == (card, item) and _clash(other, rate):
             raise Unprocessable(
                 f"The period of this rate of {item} overlaps another one's ({other.price} {other.currency} by "
@@ -124,10 +131,6 @@ def _clash(old: Rate, new: Rate) -> bool:
     succeeds = old.valid_to is None and old.valid_from < new.valid_from
     corrects = (old.valid_from, old.valid_to) == (new.valid_from, new.valid_to)
     return not (apart or succeeds or corrects)
-
-
-def _all(connection: Connection, tenant: str) -> list[Rate]:
-    return [Rate(**row) for row in records.rates_of(connection, tenant)] or _defaults(tenant)
 
 
 def _defaults(tenant: str) -> list[Rate]:

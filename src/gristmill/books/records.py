@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Select, and_, func, insert, or_, select
+from sqlalchemy import Select, and_, bindparam, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gristmill.books.ledger import Posting
@@ -40,8 +41,13 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
 
 
 # --- events and postings ---------------------------------------------------------------------------------------
+_EVENT_BY_ID = select(events).where(events.c.id == bindparam("of_id"))
+_INSERT_EVENT, _INSERT_POSTINGS = insert(events), insert(postings)
+
+
 def stored_event(connection: Connection, id_: str) -> Row | None:
-    return next(iter(_rows(connection, select(events).where(events.c.id == id_))), None)
+    row = connection.execute(_EVENT_BY_ID, {"of_id": id_}).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
 def reversal_of(connection: Connection, id_: str) -> str | None:
@@ -49,7 +55,7 @@ def reversal_of(connection: Connection, id_: str) -> str | None:
 
 
 def insert_event(connection: Connection, row: Row) -> None:
-    connection.execute(insert(events).values(dict(row)))
+    connection.execute(_INSERT_EVENT, row)
 
 
 def insert_conflict(connection: Connection, row: Row) -> None:
@@ -66,7 +72,7 @@ def insert_postings(
         | {"event": event, "tenant": tenant, "happened_at": happened_at, "basis": row["basis"].value}
         for row in rows
     ]  # fmt: skip
-    connection.execute(insert(postings), stored)
+    connection.execute(_INSERT_POSTINGS, stored)
     _move_balances(connection, tenant, int(happened_at // _DAY_S), rows, sign)
 
 
@@ -83,10 +89,14 @@ def _move_balances(connection: Connection, tenant: str, day: int, rows: Sequence
         sums["quantity"] += row["quantity"] or 0.0
         sums["unknown"] += sign * (row["quantity"] is None)
         sums["entries"] += 1
-    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(balances)
+    connection.execute(_balances_upsert(connection.dialect.name), [moved[key] for key in sorted(moved)])
+
+
+@cache
+def _balances_upsert(dialect: str) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(balances)
     added = {name: balances.c[name] + statement.excluded[name] for name in ("micro", "quantity", "unknown", "entries")}
-    upsert = statement.on_conflict_do_update(index_elements=["key"], set_=added)
-    connection.execute(upsert, [moved[key] for key in sorted(moved)])
+    return statement.on_conflict_do_update(index_elements=["key"], set_=added)
 
 
 def _balance_key(tenant: str, day: int, dimensions: Row) -> str:
@@ -129,44 +139,56 @@ def sums(
 
     `accounts`: whole names, or prefixes that end with a colon. `where`: dimensions that must be equal (None: any).
     """
-    columns = [balances.c[name] for name in by]
-    query = select(
-        *columns, *(func.sum(balances.c[name]).label(name) for name in ("micro", "quantity", "unknown", "entries"))
-    ).where(balances.c.tenant == tenant)
-    if accounts:
-        query = query.where(or_(*map(_of_account, accounts)))
-    query = _within(query, since, until)
-    for name, value in (where or {}).items():
-        if value is not None:
-            query = query.where(balances.c[name] == value)
-    rows = _rows(connection, query.group_by(*columns).order_by(*columns))
+    given = {name: value for name, value in (where or {}).items() if value is not None}
+    bounds = {"since": since, "until": until}
+    days = {name: int(time // _DAY_S) for name, time in bounds.items() if time is not None}
+    query = _sums_query(tuple(by), tuple(name.endswith(":") for name in accounts), tuple(given), tuple(days))
+    names = {f"account{place}": _pattern(name) if name.endswith(":") else name for place, name in enumerate(accounts)}
+    values = {"of_tenant": tenant, **names, **days, **{f"is_{name}": value for name, value in given.items()}}
+    rows = [dict(row) for row in connection.execute(query, values).mappings()]
     whole = ("micro", "unknown", "entries")  # PostgreSQL sums whole numbers to decimals
     return [row | {name: int(row[name]) for name in whole} for row in rows if row["entries"]]
 
 
-def _within(query: Select[Any], since: float | None, until: float | None) -> Select[Any]:
-    if since is not None:
-        query = query.where(balances.c.day >= int(since // _DAY_S))
-    return query if until is None else query.where(balances.c.day <= int(until // _DAY_S))
+@cache
+def _sums_query(by: tuple[str, ...], prefixes: tuple[bool, ...], where: tuple[str, ...], days: tuple[str, ...]) -> Any:
+    """Made once for each shape: to make and compile it takes longer than to run it."""
+    columns = [balances.c[name] for name in by]
+    summed = [func.sum(balances.c[name]).label(name) for name in ("micro", "quantity", "unknown", "entries")]
+    query = select(*columns, *summed).where(balances.c.tenant == bindparam("of_tenant"))
+    if prefixes:
+        query = query.where(or_(*(_of_account(place, prefix) for place, prefix in enumerate(prefixes))))
+    for name in days:
+        moment: Any = bindparam(name)
+        query = query.where(balances.c.day >= moment if name == "since" else balances.c.day <= moment)
+    for name in where:
+        query = query.where(balances.c[name] == bindparam(f"is_{name}"))
+    return query.group_by(*columns).order_by(*columns)
 
 
-def _of_account(name: str) -> Any:
-    column = balances.c.account
-    return column.startswith(name, autoescape=True) if name.endswith(":") else column == name
+def _of_account(place: int, prefix: bool) -> Any:
+    name: Any = bindparam(f"account{place}")
+    return balances.c.account.like(name, escape="/") if prefix else balances.c.account == name
+
+
+def _pattern(prefix: str) -> str:
+    for mark in ("/", "%", "_"):
+        prefix = prefix.replace(mark, f"/{mark}")
+    return f"{prefix}%"
 
 
 # --- rates -----------------------------------------------------------------------------------------------------
-def has_rates(connection: Connection, tenant: str) -> bool:
-    return connection.execute(select(rates.c.id).where(rates.c.tenant == tenant).limit(1)).scalar() is not None
-
-
 def insert_rates(connection: Connection, tenant: str, rows: Sequence[Row]) -> int:
     return insert_new(connection, rates, [{**row, "tenant": tenant} for row in rows])
 
 
+_RATES = select(*(column for column in rates.c if column.name != "tenant")).where(
+    rates.c.tenant == bindparam("of_tenant")
+)
+
+
 def rates_of(connection: Connection, tenant: str) -> list[dict[str, Any]]:
-    columns = [column for column in rates.c if column.name != "tenant"]
-    return _rows(connection, select(*columns).where(rates.c.tenant == tenant))
+    return [dict(row) for row in connection.execute(_RATES, {"of_tenant": tenant}).mappings()]
 
 
 # --- usage -----------------------------------------------------------------------------------------------------

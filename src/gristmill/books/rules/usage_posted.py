@@ -70,10 +70,10 @@ def _sold(said: UsagePosted) -> list[tuple[str, int]]:
 
 def _written_down(said: UsagePosted, model: str, book: Book) -> list[Posting]:
     """Units of production, by currency: a version may have been paid for in several."""
-    expected, served = book.units(said.model)
+    asset = book.asset(said.model)
     lines: list[Posting] = []
-    for currency, value in book.book_values(said.model).items():
-        amount = write_down(value, said.items, expected, served)
+    for currency, value in asset.left.items():
+        amount = write_down(value, said.items, asset.expected, asset.served)
         if amount:
             line = Posting(account=accounts.served(said.model), micro=amount, currency=currency, quantity=said.items,
                            unit="prediction", item="amortisation", model=model, version=said.model,
