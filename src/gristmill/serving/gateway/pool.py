@@ -40,6 +40,7 @@ class Pool:
         self.queue = FairQueue()
         self.cost = CostModel()
         self.metrics = metrics
+        self.closed = False  # no longer routed to
         self.quarantined = 0
         self._suspects: deque[Work] = deque()
         self._replicas: dict[RouteReplica, Replica] = {}
@@ -70,6 +71,7 @@ class Pool:
 
     def close(self) -> list[Work]:
         """Retire every replica; gives the works that still wait, to go elsewhere."""
+        self.closed = True
         for replica in self._replicas.values():
             self._retire(replica)
         self._replicas.clear()

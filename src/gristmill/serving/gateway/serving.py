@@ -80,18 +80,21 @@ class Serving:
     def _reroute(self, old: Pool, work: Work) -> None:
         """A request that waited for a version that is gone goes to the one that took its place."""
         try:
-            pool = self.routes.find(work.key, old.endpoint.name).pick().pool
-            if pool.signature.inputs != old.signature.inputs:
-                raise Unavailable("The endpoint moved to a version with other inputs: send again.", retry_after_s=0.1)
-            pool.take(work)
+            self._successor(old, work).take(work)
         except GristmillError as error:
             work.fail(error, error.status)
+
+    def _successor(self, old: Pool, work: Work) -> Pool:
+        pool = self.routes.find(work.key, old.endpoint.name).pick().pool
+        if pool.signature.inputs != old.signature.inputs:
+            raise Unavailable("The endpoint moved to a version with other inputs: send again.", retry_after_s=0.1)
+        return pool
 
     # Requests
 
     async def call(self, share: Share, work: Work, deadline_s: float | None) -> Answer:
         """Queue `work` and wait for its answer. Raises its error."""
-        pool = share.pool
+        pool = self._successor(share.pool, work) if share.pool.closed else share.pool  # moved while it was read
         key = work.key
         limits = pool.endpoint.limits
         if deadline_s is None:
@@ -119,6 +122,9 @@ class Serving:
         while True:
             await asyncio.sleep(_EXPIRY_EVERY_S)
             now = monotonic()
+            for pool in self._retired:
+                for work in pool.close():  # put back when a worker that was leaving died
+                    self._reroute(pool, work)
             for pool in [*self._pools.values(), *self._retired]:
                 pool.expire(now)
 
