@@ -59,4 +59,4 @@ def test_help_answers_within_300_ms() -> None:
         run([executable, "-m", "gristmill.cli.main", "--help"], check=True, capture_output=True)
         return time.perf_counter() - began
 
-    assert min(seconds() for _ in range(5)) <= 0.3
+    assert min(seconds() for _ in range(10)) <= 0.3  # the least: what else the machine does is not ours

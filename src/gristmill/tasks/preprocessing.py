@@ -164,7 +164,7 @@ def fit_standardise(values: np.ndarray, *, impute: bool) -> Standardise:
     """Column means and standard deviations of [N, F]; with `impute`, medians for what is missing."""
     mean = np.nanmean(values, axis=0, dtype=np.float64)
     std = np.nanstd(values, axis=0, dtype=np.float64)
-    fill = tuple(np.nanmedian(values, axis=0, keepdims=True)[0].tolist()) if impute else None
+    fill = tuple(np.atleast_1d(np.nanmedian(values, axis=0)).tolist()) if impute else None
     return Standardise(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()), fill)
 
 
