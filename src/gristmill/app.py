@@ -23,7 +23,7 @@ from gristmill.core.errors import Conflict, GristmillError, Unprocessable
 from gristmill.core.processes import claim
 from gristmill.core.settings import Settings, load_settings
 
-REFUSED = 3  # exit status of a controller that must not be started again: its settings are wrong
+REFUSED = 2  # exit status of a controller that must not be started again: its settings are wrong
 RESTART_AFTER_S = 0.2
 LONGEST_WAIT_S = 5.0
 
@@ -47,7 +47,7 @@ def supervise(settings: Settings) -> int:
         child = subprocess.Popen([sys.executable, "-m", "gristmill.app", "controller", "--home", settings.home])
         status = child.wait()
         if status in (0, REFUSED) or stopping.is_set():
-            return 1 if status == REFUSED else 0
+            return REFUSED if status == REFUSED else 0
         wait_s = RESTART_AFTER_S if time.monotonic() - began > 10 else min(LONGEST_WAIT_S, wait_s * 2)
         stopping.wait(wait_s)
 

@@ -55,11 +55,18 @@ def ensure_admin(platform: Platform) -> None:
     """At the first start: the tenant `default`, and an admin key whose token stands in a file of mode 0600."""
     with platform.database.write() as connection:
         records.add_tenant(connection, FIRST_TENANT, platform.clock.now())
-        if platform.settings.admin_key_file.exists():
-            return
-        minted = keys.mint()
-        _insert(platform, connection, FIRST_TENANT, minted, NewKey(name="admin", role=Role.admin), None)
-        write_atomic(platform.settings.admin_key_file, minted.token.encode() + b"\n", mode=0o600)
+        minted = _admin_key(platform.settings.admin_key_file)
+        if records.key_row(connection, minted.id) is None:
+            _insert(platform, connection, FIRST_TENANT, minted, NewKey(name="admin", role=Role.admin), None)
+
+
+def _admin_key(file: Path) -> keys.MintedKey:
+    """The file is written before the row: killed in between, the next start finds the key here and makes the row."""
+    if not file.exists():
+        write_atomic(file, keys.mint().token.encode() + b"\n", mode=0o600)
+    token = file.read_text().strip()
+    identifier, secret = keys.parse(token)
+    return keys.MintedKey(identifier, token, secret)
 
 
 def authenticate(platform: Platform, token: str) -> Caller:

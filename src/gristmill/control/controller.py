@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from gristmill.control import records, rollouts
 from gristmill.control.gateways import Gateways
@@ -13,11 +14,11 @@ from gristmill.control.rollouts import Action, Scene
 from gristmill.control.scheduler import Scheduler
 from gristmill.control.shipper import Shipper
 from gristmill.control.state import Endpoint
-from gristmill.core.errors import GristmillError
 from gristmill.core.faults import fault_point
 from gristmill.engines.protocol import Engine
 
 logger = logging.getLogger(__name__)
+REPLICAS_GO_WITHIN_S = 10.0  # once no gateway is left, all that was asked is answered
 _before_act = fault_point("controller.before-act")
 _after_act = fault_point("controller.after-act")
 
@@ -36,27 +37,26 @@ class Controller:
         self._shipper.start()
         self._platform.observed.inference_url = self._gateways.url
         while not self._platform.stopping.is_set():
-            self._safely()
+            self._safely(self.step)
             self._platform.woken.wait(self._platform.settings.reconcile_interval_s)
             self._platform.woken.clear()
         self._stop()
 
     def step(self) -> None:
-        """One look at everything."""
-        pushed = self._gateways.push()
+        """One look at everything. An old replica drains only once the gateways route to its successor, and gets its
+        SIGTERM only once they no longer route to it: what changes in this step waits for the push of the next."""
         self._gateways.step()
-        self._replicas.step(pushed)
-        for endpoint, actions in self._decisions():
-            for action in actions:
-                self._act(endpoint, action)
+        pushed = self._gateways.push()
+        decided = [(endpoint, action) for endpoint, actions in self._decisions(pushed) for action in actions]
+        for endpoint, action in decided:
+            self._act(endpoint, action)
+        self._replicas.step(pushed and not decided)
         self._scheduler.step()
         self._observe()
 
-    def _safely(self) -> None:
+    def _safely(self, act: Callable[[], None]) -> None:
         try:
-            self.step()
-        except GristmillError as error:
-            logger.exception("a step failed, the next one goes on: %s", error.message)
+            act()
         except Exception:  # a bug must not end the watch over everything else; the log has it
             logger.exception("a step failed, the next one goes on")
 
@@ -66,17 +66,18 @@ class Controller:
         ready = all(gateway["state"] == "ready" for gateway in observed.gateways)
         observed.state = "ready" if ready and self._gateways.pushed else "starting"
 
-    def _decisions(self) -> list[tuple[Endpoint, list[Action]]]:
+    def _decisions(self, pushed: bool) -> list[tuple[Endpoint, list[Action]]]:
         with self._platform.database.read() as connection:
             return [
-                (found, rollouts.plan(self._scene(connection, found))) for found in records.all_endpoints(connection)
+                (found, rollouts.plan(self._scene(connection, found, pushed)))
+                for found in records.all_endpoints(connection)
             ]
 
-    def _scene(self, connection: records.Connection, found: Endpoint) -> Scene:
+    def _scene(self, connection: records.Connection, found: Endpoint, pushed: bool) -> Scene:
         rollout = records.newest_rollout(connection, found.tenant, found.name)
         live = records.live_replicas(connection, found.tenant, found.name)
         failed = records.failed_replicas(connection, found, found.target.model, found.changed_at)
-        return Scene(found, rollout, live, failed, self._platform.clock.now())
+        return Scene(found, rollout, live, failed, self._platform.clock.now(), pushed)
 
     def _act(self, found: Endpoint, action: Action) -> None:
         _before_act()
@@ -93,32 +94,40 @@ class Controller:
         """A rollout's end, or an endpoint's."""
         now = self._platform.clock.now()
         with self._platform.database.write() as connection:
+            failed = action.act == "fail"
+            values: dict[str, object] = {"state": "failed" if failed else "ready"}
+            if failed and found.previous is not None:  # what served before goes on serving
+                values |= {"spec": found.previous, "previous": None}
+            if not records.change_endpoint(connection, found, **values):
+                return  # somebody changed it since it was looked at: the next step sees what is wanted now
             if action.act == "remove":
                 records.remove_endpoint(connection, found)
-                return
-            if action.act == "settle":
-                records.change_endpoint(connection, found, state="ready")
-                return
-            rollout = records.newest_rollout(connection, found.tenant, found.name)
-            failed = action.act == "fail"
-            if rollout is not None:
-                state = "failed" if failed else "succeeded"
-                records.update_rollout(connection, rollout.id, state=state, error=action.reason, ended_at=now)
-            if failed and found.previous is not None:  # what served before goes on serving
-                records.change_endpoint(connection, found, state="failed", spec=found.previous, previous=None)
-            else:
-                records.change_endpoint(connection, found, state="failed" if failed else "ready")
+            elif action.act != "settle":
+                rollout = records.newest_rollout(connection, found.tenant, found.name)
+                if rollout is not None and rollout.generation == found.generation:
+                    state = "failed" if failed else "succeeded"
+                    records.update_rollout(connection, rollout.id, state=state, error=action.reason, ended_at=now)
 
     def _stop(self) -> None:
+        """Gateways drain while runs save their checkpoints; replicas go when nobody asks them any more."""
         self._platform.observed.state = "stopping"
-        deadline = time.monotonic() + self._platform.settings.drain_timeout_s + 5
         self._gateways.terminate()
-        while not self._gateways.gone() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self._replicas.terminate()
-        self._scheduler.drain()
-        while not self._replicas.gone() and time.monotonic() < deadline:
-            self._replicas.step(pushed=True)
-            time.sleep(0.05)
+        self._safely(self._scheduler.drain)
+        self._until(self._gateways.gone, self._platform.settings.drain_timeout_s, self._gateways.kill)
+        self._safely(self._replicas.terminate)
+        self._until(self._replicas_gone, REPLICAS_GO_WITHIN_S, self._replicas.kill)
+        self._safely(lambda: self._replicas.step(pushed=True))
         self._shipper.stop()
         logger.info("stopped")
+
+    def _replicas_gone(self) -> bool:
+        self._safely(lambda: self._replicas.step(pushed=True))
+        return self._replicas.gone()
+
+    def _until(self, gone: Callable[[], bool], within_s: float, kill: Callable[[], None]) -> None:
+        deadline = time.monotonic() + within_s
+        while not gone():
+            if time.monotonic() > deadline:
+                kill()
+                return
+            time.sleep(0.05)

@@ -8,6 +8,7 @@ import msgspec
 
 from gristmill.control import records, snapshots
 from gristmill.control.access import Caller
+from gristmill.control.resources import capacity, check_possible, together
 from gristmill.control.state import Endpoint, Rollout, Target
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.faults import fault_point
@@ -58,6 +59,7 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
             resources=Resources(wanted.resources.cores, wanted.resources.memory_bytes, wanted.resources.gpus),
             limits=msgspec.to_builtins(wanted.limits),
         )  # fmt: skip
+        _check_room(platform, target)
         return _move(platform, connection, by, name, target, wanted.strategy, wanted.generation)
 
 
@@ -74,7 +76,9 @@ def scale(platform: Platform, by: Caller, name: str, replicas: int | str) -> Doc
     with platform.database.write() as connection:
         found = _steady(connection, by.tenant, name)
         target = msgspec.structs.replace(found.target, replicas=least, most_replicas=most)
-        _change(platform, connection, found, spec=msgspec.to_builtins(target), state="updating")
+        _check_room(platform, target)
+        number = found.generation + 1
+        _change(platform, connection, found, spec=msgspec.to_builtins(target), state="updating", generation=number)
         records.note(connection, by.tenant, platform.clock.now(), by.key, "endpoints.scale", name, replicas=least)
     platform.wake()
     return show(platform, by.tenant, name)
@@ -138,9 +142,12 @@ def _move(
         _steady(connection, by.tenant, name)
         if generation is not None and generation != found.generation:
             raise Conflict(f"Endpoint {name!r} is at generation {found.generation}, not {generation}: it was changed.")
-        _check_same_clients(connection, found, target)
-        number, former = found.generation + 1, found.target.model
-        _change(platform, connection, found, spec=spec, previous=found.spec, state="updating", generation=number)
+        serves = any(one.routed for one in records.live_replicas(connection, by.tenant, name))
+        if serves:
+            _check_same_clients(connection, found, target)
+        number, former = found.generation + 1, found.target.model if serves else None
+        previous = found.spec if serves else None
+        _change(platform, connection, found, spec=spec, previous=previous, state="updating", generation=number)
     rollout = Rollout(new_id("rol"), by.tenant, name, str(strategy), "running", {"from": former, "to": target.model},
                       number, None, now, None)  # fmt: skip
     if not records.add_rollout(connection, rollout._asdict()):
@@ -162,6 +169,13 @@ def _check_same_clients(connection: records.Connection, found: Endpoint, target:
             "serves: deploy it to an endpoint of its own.",
             field="version",
         )
+
+
+def _check_room(platform: Platform, target: Target) -> None:
+    """Memory and GPUs must suffice for the replicas by themselves; cores are a share, not a limit."""
+    wanted = together([target.resources] * target.replicas)
+    total = capacity(platform.settings)
+    check_possible(Resources(0.0, wanted.memory_bytes, wanted.gpus), total)
 
 
 def _change(platform: Platform, connection: records.Connection, found: Endpoint, **values: Any) -> None:

@@ -10,7 +10,6 @@ import msgspec
 
 from gristmill.control import pings, snapshots
 from gristmill.control.platform import Platform
-from gristmill.core.errors import Conflict
 from gristmill.core.files import write_atomic
 from gristmill.core.routes import Snapshot, read_snapshot, write_snapshot
 from gristmill.core.supervision import Counted, Reload, Reloaded, ask
@@ -78,11 +77,16 @@ class Gateways:
     def journals(self) -> list[tuple[str, Path]]:
         """Every gateway's journal, those of gateways that are no longer wanted too."""
         folder = self._platform.settings.journal
-        return [(path.name, path) for path in sorted(folder.iterdir())] if folder.exists() else []
+        return [(path.name, path) for path in sorted(folder.glob("*/"))]
 
     def terminate(self) -> None:
         for spec in self.specs:
             self._engine.terminate(str(self._folder(spec)))
+
+    def kill(self) -> None:
+        """What has not drained in time."""
+        for spec in self.specs:
+            self._engine.kill(str(self._folder(spec)))
 
     def gone(self) -> bool:
         return not any(self._engine.alive(str(self._folder(spec))) for spec in self.specs)
@@ -135,15 +139,6 @@ class Gateways:
             drain_timeout_s=settings.drain_timeout_s,
             log_level=settings.log_level,
         )
-
-
-def check_port_is_free(host: str, port: int) -> None:
-    """Raises Conflict: said before anything is started."""
-    try:
-        with socket.create_server((host, port)):
-            pass
-    except OSError:
-        raise Conflict(f"Port {port} on {host} is taken: set GRISTMILL_INFERENCE_PORT to a free one.") from None
 
 
 def _free_port(host: str) -> int:

@@ -12,7 +12,7 @@ from gristmill.control import pings, records
 from gristmill.control.platform import Platform
 from gristmill.control.replica_periods import Periods
 from gristmill.control.state import Endpoint, Replica, replica_socket
-from gristmill.core.errors import GristmillError
+from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
 from gristmill.core.files import write_atomic
 from gristmill.core.ids import new_id
 from gristmill.core.supervision import Pong
@@ -61,8 +61,10 @@ class Replicas:
                     self._end(replica, pushed)
                 else:
                     self._keep(replica)
-            except GristmillError as error:
+            except (CorruptBundle, NotFound) as error:
                 self._fail(replica, error.message)
+            except GristmillError as error:  # a full disk, a database that is away: it may be better soon
+                logger.warning("replica %s is tried again: %s", replica.id, error.message)
         self._periods.step(live, {name: heard.answer for name, heard in self._heard.items()})
         self._forget({replica.id for replica in live})
 
@@ -73,6 +75,12 @@ class Replicas:
         for replica in live:
             if replica.state != "draining":
                 self.drain(replica)
+
+    def kill(self) -> None:
+        """What has not drained in time."""
+        with self._platform.database.read() as connection:
+            for replica in records.live_replicas(connection):
+                self._engine.kill(str(self._folder(replica)))
 
     def gone(self) -> bool:
         with self._platform.database.read() as connection:

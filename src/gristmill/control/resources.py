@@ -47,10 +47,12 @@ def admissible(
 ) -> list[Run]:
     """Those of `queued` to start now: by priority, then by age, nobody overtaking one that waits.
 
-    The first run goes whatever replicas hold: endpoints may slow training down, never stop it. GPUs are not shared.
+    Runs share the cores among themselves only: replicas that wait for requests use none. Memory counts both, but the
+    first run goes whatever replicas hold: endpoints may slow training down, never stop it. GPUs are never shared.
     """
     running = list(running)
-    granted, busy = together([*running, *replicas]), bool(running)
+    held = together(replicas)
+    granted, busy = together([*running, Resources(0.0, held.memory_bytes, held.gpus)]), bool(running)
     started: list[Run] = []
     for run in sorted(queued, key=lambda run: (-run.priority, run.created_at)):
         wanted = run.granted

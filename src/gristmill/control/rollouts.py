@@ -18,13 +18,15 @@ class Action(NamedTuple):
 
 
 class Scene(NamedTuple):
-    """All that a decision rests on. `live`: replicas starting, ready or draining; `failed`: since the last change."""
+    """All that a decision rests on. `live`: replicas starting, ready or draining; `failed`: since the last change;
+    `pushed`: every gateway routes by `live`."""
 
     endpoint: Endpoint
     rollout: Rollout | None
     live: Sequence[Replica]
     failed: Sequence[Replica]
     now: float
+    pushed: bool = True
 
 
 def plan(scene: Scene) -> list[Action]:
@@ -40,7 +42,7 @@ def _plan(scene: Scene) -> Iterator[Action]:
             yield Action("remove")
     elif rollout is not None and rollout.state == "running":
         yield from _rolling_out(scene, rollout)
-    elif endpoint.state == "failed" and rollout is not None and rollout.detail["to"] == endpoint.target.model:
+    elif endpoint.state == "failed" and rollout is not None and rollout.detail["from"] is None:
         yield from _leaving(scene.live)  # nothing was served before: there is nothing to keep
     else:
         yield from _keeping(scene)
@@ -56,10 +58,10 @@ def _rolling_out(scene: Scene, rollout: Rollout) -> Iterator[Action]:
     together = rollout.strategy == "blue-green" or not old
     if together:
         yield from (Action("add") for _ in range(wanted - len(new)))
-        if len(ready) >= wanted:
+        if len(ready) >= wanted and scene.pushed:
             yield from _leaving(old)
     else:
-        yield from _one_by_one(new, old, ready, wanted)
+        yield from _one_by_one(new, old, ready if scene.pushed else [], wanted)
     yield from _leaving(new[wanted:])
     if len(ready) == wanted == len(new) and not old and not draining:
         yield Action("succeed")

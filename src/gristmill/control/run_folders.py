@@ -41,7 +41,9 @@ def result_of(folder: Path, attempt: int) -> RunResult | None:
 class Following:
     """What one attempt has told so far: its `events.jsonl` read on from where it was, whole lines only."""
 
-    def __init__(self, folder: Path, attempt: int, progress: dict[str, Any], metrics: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, attempt: int, progress: dict[str, Any], metrics: dict[str, Any], now: float = 0.0
+    ) -> None:
         self._path = folder / "events.jsonl"
         self._offset = 0
         self.attempt = attempt
@@ -49,7 +51,7 @@ class Following:
         self.metrics = metrics
         self.started = False
         self.use: ResourceUse | None = None  # of this attempt, as last told: what is known of one that is killed
-        self.last_at: float | None = None
+        self.heard_at = now  # monotonic: a machine that slept has not made its runs silent
 
     def read(self) -> bool:
         """Whether there was something new of this attempt."""
@@ -59,7 +61,7 @@ class Following:
         return bool(events)
 
     def _take(self, event: RunEvent) -> None:
-        self.started, self.last_at = True, event.at
+        self.started = True
         self.use = event.use or self.use
         self.metrics = self.metrics | event.values
         told = {field: getattr(event, field) for field in ("step", "total_steps", "epoch", "message")}
@@ -77,10 +79,10 @@ class Following:
             return []
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [event for line in whole.splitlines() if (event := _decoded(line)) is not None]
+        return [event for line in whole.splitlines() if (event := decode_event(line)) is not None]
 
 
-def _decoded(line: bytes) -> RunEvent | None:
+def decode_event(line: bytes) -> RunEvent | None:
     """None for a line torn by a full disk or a death: the next attempt writes on in the same file."""
     try:
         return _event(line)

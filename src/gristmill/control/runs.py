@@ -10,6 +10,7 @@ import msgspec
 from gristmill.control import records
 from gristmill.control.access import Caller
 from gristmill.control.resources import capacity, check_possible
+from gristmill.control.run_folders import decode_event
 from gristmill.control.state import Run
 from gristmill.core import plugins
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
@@ -164,7 +165,7 @@ def events(platform: Platform, tenant: str, run_id: str, after: int) -> Document
     state = _find(platform, tenant, run_id).state
     data = _page(platform.settings.runs / run_id / "events.jsonl", after)
     whole = data[: data.rfind(b"\n") + 1]
-    found = [msgspec.json.decode(line) for line in whole.splitlines()]
+    found = [msgspec.to_builtins(event) for line in whole.splitlines() if (event := decode_event(line)) is not None]
     return {"events": found, "next": after + len(whole), "state": state}
 
 

@@ -22,10 +22,12 @@ from gristmill.engines.protocol import Engine, ProcessSpec
 _log = logging.getLogger(__name__)
 _before_start = fault_point("runs.before-start")
 _after_start = fault_point("runs.after-start")
-HUNG_AFTER_S = 60.0  # without a heartbeat, which comes every second
+HUNG_AFTER_S = 15.0  # without a heartbeat, which comes every second
+STARTING_S = 120.0  # without a first word: imports and data may take their time
 CANCEL_WITHIN_S = 30.0  # to save a checkpoint
 PROGRESS_EVERY_S = 0.5  # how often what a run tells is written down
 DRAIN_POLL_S = 0.1
+DRAIN_GRACE_S = 5.0  # after SIGKILL
 
 
 class Scheduler:
@@ -56,6 +58,8 @@ class Scheduler:
         """SIGTERM to every run, and wait: each saves a checkpoint and is queued again for the next start."""
         deadline = self._now() + self._platform.settings.drain_timeout_s
         while runs := [run for run in self._open() if run.state != RunState.queued]:
+            if self._now() > deadline + DRAIN_GRACE_S:
+                return
             for run in runs:
                 if self._now() > deadline:
                     self._engine.kill(self._folder(run))
@@ -69,6 +73,8 @@ class Scheduler:
             act(run)
         except GristmillError as error:
             _log.warning("run %s: %s", run.id, error.message)
+        except Exception:  # a bug met on one run; the others go on, and so does the platform's stop
+            _log.exception("run %s could not be followed", run.id)
 
     def _open(self) -> list[Run]:
         with self._platform.database.read() as connection:
@@ -124,9 +130,10 @@ class Scheduler:
         """The run with what it has told; written down now and then, and when it starts to tell."""
         following = self._following.get(run.id)
         if following is None or following.attempt != run.attempt:
-            following = Following(folder, run.attempt, run.progress, run.metrics)
+            following = Following(folder, run.attempt, run.progress, run.metrics, self._now())
             self._following[run.id] = following
-        following.read()
+        if following.read():
+            following.heard_at = self._now()
         state = str(RunState.running) if following.started else run.state
         new = run._replace(state=state, progress=following.progress, metrics=following.metrics)
         due = self._now() - self._written.get(run.id, -PROGRESS_EVERY_S) >= PROGRESS_EVERY_S
@@ -142,9 +149,10 @@ class Scheduler:
             self._tell(run)
             if self._now() - self._told[run.id] > CANCEL_WITHIN_S:
                 self._engine.kill(folder)
-        last_at = self._following[run.id].last_at
-        if last_at is not None and self._platform.clock.now() - last_at > HUNG_AFTER_S:
-            _log.warning("run %s has told nothing for %g s and is killed", run.id, HUNG_AFTER_S)
+        following = self._following[run.id]
+        longest = HUNG_AFTER_S if following.started else STARTING_S
+        if self._now() - following.heard_at > longest:
+            _log.warning("run %s has told nothing for %g s and is killed", run.id, longest)
             self._engine.kill(folder)
 
     def _tell(self, run: Run) -> None:

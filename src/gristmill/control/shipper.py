@@ -10,11 +10,10 @@ import threading
 from pathlib import Path
 
 from gristmill.books.events import Event
-from gristmill.books.posting import post
+from gristmill.books.posting import deliver
 from gristmill.books.usage import cursor, post_usage
 from gristmill.control.gateways import Gateways
 from gristmill.control.platform import Platform
-from gristmill.core.errors import Conflict, GristmillError
 from gristmill.core.faults import fault_point
 from gristmill.store import journal, outbox
 
@@ -39,7 +38,7 @@ class Shipper:
         """Ship what is left and end."""
         self._stopped.set()
         self._thread.join()
-        self.ship()
+        self._safely()
 
     def ship(self) -> None:
         """All that waits now."""
@@ -53,10 +52,13 @@ class Shipper:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._platform.settings.ship_interval_s):
-            try:
-                self.ship()
-            except GristmillError:
-                logger.exception("shipping failed; it is tried again")
+            self._safely()
+
+    def _safely(self) -> None:
+        try:
+            self.ship()
+        except Exception:  # the books wait for whatever it was; nothing is lost: events and records stay where they are
+            logger.exception("shipping failed; it is tried again")
 
     def _post_some(self) -> bool:
         with self._platform.database.read() as connection:
@@ -67,10 +69,8 @@ class Shipper:
             _before_events()
             for item in items:
                 event = Event(item.event, item.tenant, item.kind, item.payload, item.happened_at)
-                try:
-                    post(connection, event)
-                except Conflict as refusal:
-                    logger.error("%s", refusal.message)  # kept among the books' conflicts, where `check` reports it
+                if not deliver(connection, event):
+                    logger.warning("event %s was posted before, or is refused: see `gristmill books check`", event.id)
             outbox.done(connection, [item.number for item in items])
         return len(items) == _EVENTS
 

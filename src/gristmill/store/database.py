@@ -47,9 +47,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent view; nothing may be written."""
+        """One consistent view however many statements look at it; nothing may be written."""
         with _said(), self._engine.connect() as connection:
+            if self._sqlite:
+                connection.exec_driver_sql("BEGIN")
+            else:
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
+            connection.rollback()
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
