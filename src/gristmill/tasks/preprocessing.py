@@ -164,8 +164,12 @@ def fit_standardise(values: np.ndarray, *, impute: bool) -> Standardise:
     """Column means and standard deviations of [N, F]; with `impute`, medians for what is missing."""
     mean = np.nanmean(values, axis=0, dtype=np.float64)
     std = np.nanstd(values, axis=0, dtype=np.float64)
-    fill = tuple(np.atleast_1d(np.nanmedian(values, axis=0)).tolist()) if impute else None
-    return Standardise(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()), fill)
+    fill = _floats(np.nanmedian(values, axis=0)) if impute else None
+    return Standardise(_floats(mean), _floats(np.where(std > 0, std, 1.0)), fill)
+
+
+def _floats(values: np.ndarray | np.float64) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.atleast_1d(values))
 
 
 def fit_columns(columns: Mapping[str, np.ndarray]) -> EncodeColumns:
