@@ -1,4 +1,4 @@
-import os
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,13 +27,11 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 def fill(disk: Path) -> Path:
     junk = disk / "junk"
-    with junk.open("wb") as file:
-        try:
-            while True:
-                file.write(os.urandom(4096))
-                file.flush()
-        except OSError:
-            pass
+    with junk.open("wb", buffering=0) as file:
+        for size in (2**20, 2**12, 1):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)) == size:
+                    pass
     return junk
 
 
@@ -41,7 +39,7 @@ def test_a_full_disk_under_the_journal_refuses_clearly_and_serving_recovers_with
     tmp_path: Path, wine_csv: Path, wine_rows: list[list[float]]
 ) -> None:
     home = tmp_path / "home"
-    with small_disk(home / "journal", 8) as disk, platform(home) as running:
+    with small_disk(home / "journal", 64) as disk, platform(home) as running:
         with_wine(running, wine_csv, tmp_path, versions=1)
         with Load(running, "wine", wine_rows, clients=2) as load:
             eventually(lambda: len(load.answered) > 20, 20)

@@ -35,6 +35,6 @@ def test_a_hung_worker_is_noticed_and_replaced(wine_platform: Platform, wine_row
 
 
 def _ready_again(running: Platform, folder: str, old_pid: int) -> bool:
-    replicas = running.client().endpoints.show("wine")["replicas"]
+    replicas = running.client().endpoints.get("wine")["replicas"]
     replica = next(replica for replica in replicas if folder.endswith(replica["id"]))
     return folder in running.folders("replicas") and running.pid_of(folder) != old_pid and replica["state"] == "ready"

@@ -1,3 +1,4 @@
+from gristmill.core.processes import living
 from tests.conftest import endpoint_state
 from tests.running import Load, Platform, eventually
 
@@ -5,6 +6,7 @@ from tests.running import Load, Platform, eventually
 def test_kill_9_of_the_controller_fails_no_request_and_starts_nothing_twice(
     wine_platform: Platform, wine_rows: list[list[float]]
 ) -> None:
+    eventually(lambda: len(wine_platform.folders("replicas")) == 2, 20)  # what earlier tests left has ended
     before = {
         folder: wine_platform.pid_of(folder)
         for kind in ("replicas", "gateways")
@@ -30,6 +32,4 @@ def test_kill_9_of_the_controller_fails_no_request_and_starts_nothing_twice(
 
 
 def _living(running: Platform) -> list[str]:
-    from gristmill.core.processes import living
-
     return ["controller"] if living(running.home / "controller") else []

@@ -56,9 +56,7 @@ def encode_labels(values: np.ndarray, labels: Sequence[str] | None, column: str)
     """
     if values.dtype == object and any(value is None for value in values):
         row = next(row for row, value in enumerate(values) if value is None)
-        raise Unprocessable(
-            f"Column {column!r} has no label in row {row + 1}: every row needs one.", field=column
-        )
+        raise Unprocessable(f"Column {column!r} has no label in row {row + 1}: every row needs one.", field=column)
     distinct, codes = np.unique(_plain(values, column), return_inverse=True)
     names = tuple(_name(value) for value in distinct)
     if labels is None:
