@@ -34,6 +34,7 @@ from gristmill.tasks.protocol import Task
 WEIGHTS = "model.safetensors"
 _METRICS_EVERY_S = 0.2
 _EVALUATION_ROWS = 512
+_SAVING_SHARE = 0.02  # of the time may go into checkpoints
 _PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -89,6 +90,7 @@ class _Loop:
         if (saved := load_checkpoint(self.job.checkpoints)) is not None:
             state.restore(saved)
         self._saved_at = self._told_at = time.monotonic()
+        self._save_took_s = 0.0
         while not state.ended and state.epoch < self.recipe.training.epochs:
             self._epoch()
         if not state.ended:
@@ -140,7 +142,7 @@ class _Loop:
         if now - self._told_at >= _METRICS_EVERY_S:
             self._told_at = now
             self._metric({"train/loss": self._train_loss()})
-        if now - self._saved_at >= self.job.checkpoint_every_s:
+        if now - self._saved_at >= max(self.job.checkpoint_every_s, self._save_took_s / _SAVING_SHARE):
             self._save()
 
     def _train_loss(self) -> float:
@@ -161,8 +163,6 @@ class _Loop:
         state.place = state.loss_rows = 0
         state.loss_sum.zero_()
         self._stop_early()
-        if time.monotonic() - self._saved_at >= min(1.0, self.job.checkpoint_every_s):
-            self._save()
 
     def _stop_early(self) -> None:
         state, rule = self.state, self.recipe.training.early_stopping
@@ -194,8 +194,10 @@ class _Loop:
         self.watcher.metric(state.step, state.step / self.steps_per_epoch, values | rate, self.total_steps)
 
     def _save(self) -> None:
+        began = time.monotonic()
         save_checkpoint(self.job.checkpoints, self.state.checkpoint())
         self._saved_at = time.monotonic()
+        self._save_took_s = self._saved_at - began
         self.watcher.checkpointed(self.state.step)
 
     def write(self, folder: Path) -> Trained:
