@@ -70,3 +70,13 @@ def test_the_outbox_gives_its_items_in_order_and_takes_an_event_once(database: D
         assert [item.payload["n"] for item in items] == [3, 1, 2]
         done(connection, [item.number for item in items[:2]])
         assert [item.event for item in pending(connection, 10)] == ["event2"]
+
+
+def test_a_reader_sees_one_moment_whatever_is_written_meanwhile(database: Database) -> None:
+    with database.read() as reader:
+        assert reader.execute(select(cursors)).all() == []
+        with database.write() as writer:
+            insert_new(writer, cursors, [{"name": "a", "position": 1}])
+        assert reader.execute(select(cursors)).all() == []
+    with database.read() as reader:
+        assert len(reader.execute(select(cursors)).all()) == 1
