@@ -24,10 +24,14 @@ LOG = "controller.log"
 Say = Callable[[str], None]
 
 
+def check_ports(settings: Settings) -> None:
+    """Raises Conflict when a port is taken."""
+    ports.check_free(settings.host, settings.inference_port, "inference_port")
+    ports.check_free(settings.host, settings.control_port, "control_port")
+
+
 def start(settings: Settings, environ: Mapping[str, str], say: Say) -> None:
-    """Start the supervisor detached and wait until it is ready. Raises Conflict (port taken), Internal (it ended)."""
-    for what, port in (("inference_port", settings.inference_port), ("control_port", settings.control_port)):
-        ports.check_free(settings.host, port, what)
+    """Start the supervisor detached and wait until it is ready. Raises Internal when it ends instead."""
     settings.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (settings.home_path / LOG).open("ab") as log:
         process = subprocess.Popen(

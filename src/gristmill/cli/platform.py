@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from gristmill.cli import installation
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, facts, progress_console, show, table, text, title
+from gristmill.core.errors import Conflict
 from gristmill.core.settings import Settings, load_settings
 
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Kept in settings.toml of the home folder.")]
@@ -18,10 +19,15 @@ Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Kept in settin
 
 def up(inference_port: Port = None, control_port: Port = None, as_json: AsJson = False) -> None:
     """Start the platform: controller, gateway, control API. Returns when it is ready."""
-    installation.remember(load_settings(), inference_port=inference_port, control_port=control_port)
+    given = {"inference_port": inference_port, "control_port": control_port}
     settings = load_settings()
     already = installation.running(settings)
+    if already and load_settings(given) != settings:
+        raise Conflict("The platform is up on other ports: `gristmill down` first, then `gristmill up` with these.")
     if not already:
+        settings = load_settings(given)
+        installation.check_ports(settings)
+        installation.remember(settings, **given)
         with progress_console.status("Starting …") as line:
             installation.start(settings, os.environ, line.update)
     with connect() as client:

@@ -13,6 +13,7 @@ from gristmill.cli.output import facts
 def start(stage: Stage) -> dict[str, Any]:
     """Start it unless it is up already."""
     if not installation.running(stage.settings):
+        installation.check_ports(stage.settings)
         with stage.console.status("Starting …") as line:
             installation.start(stage.settings, os.environ, line.update)
     control_url = f"http://{stage.settings.host}:{stage.settings.control_port}"
