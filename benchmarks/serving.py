@@ -227,8 +227,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        for row in mlp_rows(Path(folder), chosen.seconds, not chosen.without_peers):
-            rows.append(row)
+        rows += mlp_rows(Path(folder), chosen.seconds, not chosen.without_peers)
         rows += cnn_rows(Path(folder), chosen.seconds)
     print("\n| what | to reach | measured | |\n|---|---|---|---|")
     for row in rows:

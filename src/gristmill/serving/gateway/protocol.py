@@ -39,10 +39,9 @@ class PatientProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
+        super().data_received(data)
         if self.received > _MOST_HEADER_BYTES and self._in_headers():
             self.transport.close()
-            return
-        super().data_received(data)
 
     def _in_headers(self) -> bool:
         return self.awaited_since is not None and (self.cycle is None or self.cycle.scope is not self.scope)

@@ -43,7 +43,7 @@ def parse(raw: bytes | memoryview, name: str, dtype: str, shape: tuple[int, ...]
         raise Malformed(f"Tensor {name!r}: `data` must be a list, nested by its shape or flat.", field=name)
     try:
         values = _decoder(dtype, depth).decode(raw)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Malformed(f"Tensor {name!r}: `data` is not {dtype} values: {error}.", field=name) from None
     if depth > 1:
         if depth != len(shape):

@@ -49,9 +49,9 @@ def _fail(folder: Path, state: WorkerState, error: Exception) -> int:
         _log.error("the version did not load", exc_info=error)
         error = Internal(f"The version did not load: {type(error).__name__}; the replica's log has the reason.")
     _log.error("%s", error.message)
-    state.fail(error.message)
     failure = {"code": error.code, "message": error.message, "details": error.details}
     write_atomic(folder / "failure.json", msgspec.json.encode(failure, enc_hook=str))
+    state.fail(error.message)
     time.sleep(_TELL_FAILURE_S)
     return 1
 

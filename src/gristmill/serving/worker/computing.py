@@ -141,7 +141,10 @@ class _Parsed(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct):
-    inputs: Any
+    """huggingface_hub sends a table in a field `table` of its own, all else in `inputs`."""
+
+    inputs: Any = msgspec.UNSET
+    table: Any = msgspec.UNSET
     parameters: dict[str, Any] | None = None
 
 
@@ -156,9 +159,12 @@ def read_payload(version: Version, data: Buffer, content_type: str | None) -> _P
             envelope = _envelope(data)
         except msgspec.ValidationError as error:
             raise Malformed(f"The request is not a task's request: {error}; send {{'inputs': ...}}.") from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"The body is not valid JSON: {error}.") from None
-        inputs, parameters = envelope.inputs, envelope.parameters or {}
+        inputs = envelope.table if envelope.inputs is msgspec.UNSET else envelope.inputs
+        if inputs is msgspec.UNSET:
+            raise Malformed("The request has no `inputs`: send {'inputs': ...}.", field="inputs")
+        parameters = envelope.parameters or {}
     else:
         inputs, parameters = bytes(data), {}
     raw = version.task.parse(inputs, content_type, version.manifest.signature)

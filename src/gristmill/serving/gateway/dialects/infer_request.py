@@ -69,7 +69,7 @@ def read_infer_request(body: bytes, headers: Mapping[bytes, bytes], fit: InputFi
         parsed = _decode(head)
     except msgspec.ValidationError as error:
         raise Malformed(f"The request is not an inference request: {error}.") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is not valid JSON: {error}.") from None
     given = _inputs(parsed.inputs, blobs, fit)
     parameters = parsed.parameters or {}

@@ -69,7 +69,7 @@ def _read(body: bytes) -> _Body:
         parsed = _decode(body)
     except msgspec.ValidationError as error:
         raise Malformed(f"The request is not a V1 request: {error}; send {{'instances': [...]}}.") from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is not valid JSON: {error}.") from None
     if not parsed.instances:
         raise Unprocessable("`instances` is empty: expected at least 1.", field="instances", expected=1, got=0)
@@ -96,7 +96,7 @@ def _values(raw: bytes, signature: Signature, inputs: int) -> dict[str, bytes]:
         return {signature.inputs[0].name: raw}
     try:
         fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"An instance is not valid JSON: {error}.") from None
     features = signature.features
     if inputs == 1 and features and signature.inputs[0].name not in fields:
@@ -127,7 +127,7 @@ def _shape_of(raw: bytes, name: str, most: int) -> tuple[int, ...]:
             parts = msgspec.json.decode(raw, type=list[msgspec.Raw])
             shape.append(len(parts))
             raw = bytes(parts[0]).strip() if parts else b""
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"Input {name!r} is not a regular nesting of lists: {error}.", field=name) from None
     return tuple(shape)
 
