@@ -36,7 +36,7 @@ def undisturbed(rig: Rig, digits: DatasetRef) -> Path:
 @pytest.mark.parametrize("point", POINTS)
 def test_a_death_at_each_point_of_a_save(rig: Rig, digits: DatasetRef, undisturbed: Path, point: str) -> None:
     folder = rig.prepare(f"died-{point}", digits, EVERYTHING_ON)
-    assert finish(folder, f"checkpoint.{point}:3") is None
+    assert finish(folder, f"checkpoint.{point}:2") is None
     found = finish(rig.prepare(f"died-{point}", digits, EVERYTHING_ON, attempt=2))
     assert found is not None
     assert found.error is None

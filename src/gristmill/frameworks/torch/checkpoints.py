@@ -54,7 +54,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest one that is whole; None when there is none."""
+    """The newest one that is whole; None when there is none. What a death left half written is removed."""
+    for torn in folder.glob(".step-*.tmp"):
+        torn.unlink(missing_ok=True)
     for path in _saved(folder):
         try:
             with safe_open(path, "pt") as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import msgspec
 import numpy as np
@@ -15,12 +16,10 @@ from gristmill.tasks.recipe import EarlyStopping, Regularisation
 _LOWER_IS_BETTER = ("loss", "log_loss", "mse", "rmse", "mae", "brier", "calibration_error")
 
 
-def penalty(model: nn.Module, regularisation: Regularisation) -> Tensor | float:
-    """l1 · Σ|w| + l2 · Σw²/2 over weight matrices; 0 where both are off."""
-    if not regularisation.l1 and not regularisation.l2:
-        return 0.0
+def penalty(model: nn.Module, regularisation: Regularisation) -> Tensor:
+    """l1 · Σ|w| + l2 · Σw²/2 over weight matrices."""
     weights = [p for p in model.parameters() if p.ndim >= 2]
-    total: Tensor | float = 0.0
+    total = torch.zeros((), device=weights[0].device)
     if regularisation.l1:
         total = total + regularisation.l1 * torch.stack([w.abs().sum() for w in weights]).sum()
     if regularisation.l2:
@@ -28,7 +27,7 @@ def penalty(model: nn.Module, regularisation: Regularisation) -> Tensor | float:
     return total
 
 
-def mixed_loss(model: nn.Module, loss: LossFunction, x: Tensor, y: Tensor, alpha: float) -> Tensor:
+def mixed_loss(model: Callable[[Tensor], Tensor], loss: LossFunction, x: Tensor, y: Tensor, alpha: float) -> Tensor:
     """Mixup (Zhang et al., ICLR 2018): convex pairs of real-valued inputs, the same mixture of losses."""
     seed = int(torch.randint(2**62, ()))  # all chance comes from torch's generator, which the checkpoint holds
     share = float(np.random.default_rng(seed).beta(alpha, alpha))
@@ -47,10 +46,11 @@ class MovingAverage:
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         decay = min(self._decay, (1 + step) / (10 + step))
-        for average, current in zip(self.model.state_dict().values(), model.state_dict().values(), strict=True):
-            if average.is_floating_point():
-                average.lerp_(current, 1 - decay)
-            else:
+        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
+        real = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_([average for average, _ in real], [current for _, current in real], 1 - decay)
+        for average, current in pairs:
+            if not average.is_floating_point():
                 average.copy_(current)
 
 

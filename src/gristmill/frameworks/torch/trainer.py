@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
-from gristmill.core.files import full_disk_is_said
+from gristmill.core.files import write_atomic
 from gristmill.core.types import Signature
 from gristmill.frameworks.protocol import Cancelled, Trained, TrainJob, Watcher
 from gristmill.frameworks.torch.architectures.shapes import Shapes, build
@@ -79,11 +80,16 @@ class _Loop:
         optimiser = build_optimiser(self.recipe.optimiser, model)
         decay = self.recipe.regularisation.ema
         self.state = TrainingState(model, optimiser, MovingAverage(model, decay) if decay else None)
-        compiled = torch.compile(model) if self.recipe.training.compile else model
-        # accelerate adds autocast and the gradient scaler; the plain module stays the one that is saved
-        self.forward, self.optimiser = self.accelerator.prepare(compiled, optimiser)
-        if self.recipe.training.precision == "fp32" and not self.recipe.training.compile:
-            self.forward = model
+        self.forward: Callable[..., Tensor] = torch.compile(model) if self.recipe.training.compile else model
+        self.optimiser: torch.optim.Optimizer = optimiser
+        self.backward: Callable[[Tensor], object] = Tensor.backward
+        if self.recipe.training.precision != "fp32":  # accelerate adds autocast; the plain module is what is saved
+            self.forward, scaled = self.accelerator.prepare(self.forward, optimiser)
+            # its backward and step look for packages at every call, a third of a small model's step: only to scale
+            if self.accelerator.scaler is not None:
+                self.optimiser, self.backward = scaled, self.accelerator.backward
+        norms = (nn.modules.batchnorm._BatchNorm,)
+        self.least_rows = 2 if any(isinstance(part, norms) for part in model.modules()) else 1
 
     def run(self) -> None:
         state = self.state
@@ -115,18 +121,18 @@ class _Loop:
         for group in state.optimiser.param_groups:
             group["lr"] = self.recipe.optimiser.learning_rate * self.rate(state.step)
         for part in torch.split(places, self.recipe.training.batch_size):
-            if len(part) == 1 < len(self.train):
-                continue  # batch normalisation has no variance of one row
+            if len(part) < min(self.least_rows, self.recipe.training.batch_size):
+                continue  # batch normalisation has no variance of one row: an epoch's odd last one is left out
             x, y = self.train.rows(part)
             if regularisation.mixup:
                 loss = mixed_loss(self.forward, self.loss, x, y, regularisation.mixup)
             else:
                 loss = self.loss(self.forward(x), y)
-            state.loss_sum += loss.detach().double() * len(part)
+            state.loss_sum.add_(loss.detach(), alpha=len(part))
             state.loss_rows += len(part)
-            self.accelerator.backward(loss * (len(part) / len(places)))
+            self.backward(loss if len(part) == len(places) else loss * (len(part) / len(places)))
         if regularisation.l1 or regularisation.l2:
-            self.accelerator.backward(penalty(state.model, regularisation))
+            self.backward(penalty(state.model, regularisation))
         if regularisation.clip_norm is not None:
             self.accelerator.clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)
         self.optimiser.step()
@@ -206,8 +212,13 @@ class _Loop:
             state.evaluated.load_state_dict(state.best)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.evaluated.state_dict().items()}
-        with full_disk_is_said():
-            save_file(tensors, folder / WEIGHTS)
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise Unprocessable(
+                    f"The weights {name!r} are not finite after step {state.step}: lower optimiser.learning_rate, or "
+                    "set regularisation.clip_norm."
+                )
+        write_atomic(folder / WEIGHTS, save(tensors))
         architecture = {**self.architecture, "shapes": {"row": list(self.shapes.row), "outputs": self.shapes.outputs,
                                                         "vocabulary": self.shapes.vocabulary}}  # fmt: skip
         parameters = sum(parameter.numel() for parameter in state.model.parameters())

@@ -48,8 +48,9 @@ class TransformerClassifier(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         lengths = _lengths(tokens)
         places = torch.arange(tokens.shape[1], device=tokens.device)
+        positions = self.positions(places.clamp(max=self.positions.num_embeddings - 1))
         padding = places[None, :] >= lengths[:, None]
-        states = self.encoder(self.embedding(tokens) + self.positions(places), src_key_padding_mask=padding)
+        states = self.encoder(self.embedding(tokens) + positions, src_key_padding_mask=padding)
         kept = states.masked_fill(padding[:, :, None], 0.0)
         result: Tensor = self.head(kept.sum(dim=1) / lengths[:, None])
         return result
