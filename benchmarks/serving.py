@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from benchmarks.bundles import FEATURES, SIDE, cnn_bundle, mlp_bundle
-from benchmarks.load import Load, wrk
+from benchmarks._bundles import FEATURES, SIDE, cnn_bundle, mlp_bundle
+from benchmarks._load import Load, wrk
 from tests.serving.rig import Bundle, Rig, rig
 
 ROOT = Path(__file__).parent.parent

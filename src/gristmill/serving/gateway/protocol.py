@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -23,6 +24,7 @@ class PatientProtocol(HttpToolsProtocol):
     """uvicorn's timeouts cover the pause between two requests only; this one notes since when a request is awaited."""
 
     awaited_since: float | None = None  # of the loop's clock; None: the request is whole
+    idle_since: float | None = None  # answered, and the next request has not begun
     received = 0  # bytes of the request that is awaited
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -49,16 +51,18 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.awaited_since = self.loop.time()
+        self.idle_since = None
         self.received = 0
 
     def on_headers_complete(self) -> None:
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope[RESPOND] = self._respond
         super().on_headers_complete()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[RESPOND] = partial(
+            self._respond, self.cycle
+        )  # its own: with pipelining a later one may be parsed by then
 
-    def _respond(self, status: int, head: bytes, body: bytes) -> None:
+    def _respond(self, cycle: RequestResponseCycle, status: int, head: bytes, body: bytes) -> None:
         """One write a response: ASGI's two messages cost two system calls, and a look at each header."""
-        cycle: RequestResponseCycle = self.cycle
         if cycle.disconnected or cycle.response_started:
             return
         cycle.response_started = cycle.response_complete = True
@@ -73,8 +77,19 @@ class PatientProtocol(HttpToolsProtocol):
         self.awaited_since = None
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """As uvicorn's, without its timer a request: the look over all connections closes idle ones too."""
+        if self.pipeline or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+        self.idle_since = self.loop.time()
+
     def close_if_late(self, now: float, timeout_s: float) -> None:
-        """Close when the awaited request came neither whole within `timeout_s` nor at a fair rate."""
+        """Close when idle for long, or when the awaited request came neither whole in time nor at a fair rate."""
+        if self.idle_since is not None and now - self.idle_since > self.timeout_keep_alive:
+            self.transport.close()
         if self.awaited_since is None or now - self.awaited_since - self.received / _BYTES_A_SECOND < timeout_s:
             return
         if self.cycle is not None and not self.cycle.response_complete and not self.cycle.response_started:
