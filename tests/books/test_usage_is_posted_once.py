@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from gristmill.books import rate_cards, records
@@ -101,15 +99,3 @@ def test_each_unit_served_writes_its_share_of_the_asset_down_and_the_last_takes_
         assert check(connection).problems == []
     assert balances(database)["amortised:version:digits@1"] == -1003
     assert balances(database)["served:digits@1"] == 1003
-
-
-def test_shipping_keeps_ahead_of_serving(database: Database) -> None:
-    """20,000 records a second on SQLite, 10,000 on PostgreSQL (issue 5), in batches of 5,000."""
-    with database.write() as connection:
-        post(connection, dataset())
-        post(connection, made(run_id=None))
-    records_, started = usage(20_000), time.process_time()
-    for start in range(0, len(records_), 5000):
-        with database.write() as connection:
-            assert post_usage(connection, "gateway", records_[start : start + 5000], start + 5000) == 5000
-    assert time.process_time() - started < 2.0
