@@ -148,8 +148,13 @@ class _Loop:
         if now - self._told_at >= _METRICS_EVERY_S:
             self._told_at = now
             self._metric({"train/loss": self._train_loss()})
-        if now - self._saved_at >= max(self.job.checkpoint_every_s, self._save_took_s / _SAVING_SHARE):
+        if now - self._saved_at >= self._save_after_s():
             self._save()
+
+    def _save_after_s(self) -> float:
+        """As often as asked for; where saving is slow, down to a tenth of that."""
+        every = self.job.checkpoint_every_s
+        return min(max(every, self._save_took_s / _SAVING_SHARE), 10 * every)
 
     def _train_loss(self) -> float:
         """Mean over the epoch so far."""
