@@ -8,7 +8,9 @@ import pytest
 from gristmill.bundles.digests import verify
 from gristmill.bundles.replay import replay
 from gristmill.core.errors import CorruptBundle, Unprocessable
-from gristmill.core.types import DatasetRef, Resources, RunState, VersionRef
+from gristmill.core.measurement import Meter
+from gristmill.core.types import DatasetRef, Resources, RunResult, RunState, VersionRef
+from gristmill.lab.events import write_result
 from gristmill.lab.loading import load_version, open_version
 from tests.lab.rig import Rig, events, finish, result
 
@@ -94,6 +96,26 @@ def test_texts_are_learned_and_padding_never_matters(rig: Rig, architecture: str
     alone = version.outputs({"text": np.asarray([short], object)})["probabilities"]
     beside = version.outputs({"text": np.asarray([short, long], object)})["probabilities"]
     np.testing.assert_allclose(alone[0], beside[0], atol=1e-5)
+
+
+def test_early_stopping_keeps_and_tells_its_best_epoch(rig: Rig, wine: DatasetRef) -> None:
+    rule = {"metric": "validation/loss", "patience": 3}
+    recipe = WINE | {
+        "optimiser": {"learning_rate": 0.05},
+        "training": {"epochs": 200, "batch_size": 16, "early_stopping": rule},
+    }
+    folder, metrics = trained(rig, "wine-early", wine, recipe)
+    told = [event.values["validation/loss"] for event in events(folder) if "validation/loss" in event.values]
+    assert len(told) < 200, "it did not stop early"
+    assert metrics["validation/loss"] == min(told) < told[-1]
+
+
+def test_a_metric_that_is_not_finite_is_left_out_of_the_result(tmp_path: Path) -> None:
+    measured = {"train/loss": 0.5, "validation/loss": float("nan")}
+    write_result(tmp_path, RunResult(state=RunState.succeeded, attempt=1, use=Meter().read(), metrics=measured))
+    found = result(tmp_path)
+    assert found is not None
+    assert found.metrics == {"train/loss": 0.5}
 
 
 def test_a_bundle_replays_its_golden_answers_and_other_weights_do_not(

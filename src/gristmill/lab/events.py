@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -35,7 +36,7 @@ class Events:
             os.write(self._file, line)
 
     def metric(self, step: int, epoch: float, values: Mapping[str, float], total_steps: int) -> None:
-        self.write("metric", step=step, epoch=epoch, values=dict(values), total_steps=total_steps)
+        self.write("metric", step=step, epoch=epoch, values=_finite(values), total_steps=total_steps)
 
     def checkpointed(self, step: int) -> None:
         self.write("checkpoint", step=step)
@@ -73,4 +74,10 @@ class Heartbeat:
 
 
 def write_result(folder: Path, result: RunResult) -> None:
-    write_atomic(folder / "result.json", msgspec.json.encode(result))
+    finite = msgspec.structs.replace(result, metrics=_finite(result.metrics))
+    write_atomic(folder / "result.json", msgspec.json.encode(finite))
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    """JSON has no NaN: a metric that is not finite has not been measured, and is left out."""
+    return {name: value for name, value in values.items() if math.isfinite(value)}

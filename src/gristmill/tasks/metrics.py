@@ -43,10 +43,20 @@ def log_loss(p: np.ndarray, y: np.ndarray) -> float:
 
 
 def roc_auc(p: np.ndarray, y: np.ndarray) -> float:
-    """One against the rest, mean over the classes that have both; the positive class's for two. 0.5 where none has."""
-    classes = [1] if p.shape[1] == 2 else range(p.shape[1])
-    areas = [area for k in classes if (area := _auc(p[:, k], y == k)) is not None]
-    return float(np.mean(areas)) if areas else 0.5
+    """One against the rest, mean over the classes that have both; the positive class's for two. 0.5 where none has.
+
+    Mann-Whitney: from the mean rank of the positives, ties shared; all classes' columns are ranked at once.
+    """
+    positive = y[:, None] == np.arange(p.shape[1])
+    scores, positive = (p[:, 1:], positive[:, 1:]) if p.shape[1] == 2 else (p, positive)
+    positives = positive.sum(axis=0)
+    negatives = len(y) - positives
+    both = (positives > 0) & (negatives > 0)
+    if not both.any():
+        return 0.5
+    rank_sums = (_shared_ranks(scores) * positive).sum(axis=0)[both]
+    positives, negatives = positives[both], negatives[both]
+    return float(np.mean((rank_sums - positives * (positives + 1) / 2) / (positives * negatives)))
 
 
 def calibration_error(p: np.ndarray, y: np.ndarray, bins: int = 15) -> float:
@@ -68,11 +78,17 @@ def _by_class(predicted: np.ndarray, y: np.ndarray, classes: int) -> tuple[np.nd
     return precision, recall, f1, support
 
 
-def _auc(score: np.ndarray, positive: np.ndarray) -> float | None:
-    """Mann-Whitney: mean rank of the positives, ties shared."""
-    positives, negatives = int(positive.sum()), int((~positive).sum())
-    if not positives or not negatives:
-        return None
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+def _shared_ranks(scores: np.ndarray) -> np.ndarray:
+    """Ranks from 1 within each column of [N, K], the mean rank for ties (scipy's `rankdata`, method "average")."""
+    order = scores.argsort(axis=0)
+    ordered = np.take_along_axis(scores, order, axis=0)
+    place = np.arange(len(scores))[:, None]
+    fresh = np.ones(scores.shape, bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    last = np.ones(scores.shape, bool)
+    last[:-1] = fresh[1:]
+    begin = np.maximum.accumulate(np.where(fresh, place, 0), axis=0)
+    end = np.minimum.accumulate(np.where(last, place, len(scores))[::-1], axis=0)[::-1]
+    ranks = np.empty(scores.shape)
+    np.put_along_axis(ranks, order, (begin + end) / 2 + 1, axis=0)
+    return ranks

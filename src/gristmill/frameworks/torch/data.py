@@ -34,7 +34,7 @@ class DeviceSplit:
         return torch.randperm(len(self), generator=generator).to(self.y.device)
 
     def rows(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        return self._cut(self.x[places]), self.y[places]
+        return self._cut(self.x.index_select(0, places)), self.y.index_select(0, places)
 
     def _cut(self, x: Tensor) -> Tensor:
         return x[:, : max(1, int((x != 0).any(dim=0).sum()))] if self._padded else x

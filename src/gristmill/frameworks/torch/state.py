@@ -15,12 +15,20 @@ from gristmill.frameworks.torch.regularisation import MovingAverage, Patience
 class TrainingState:
     """`step` counts optimiser steps since the start, `place` those since the epoch's start."""
 
-    def __init__(self, model: nn.Module, optimiser: torch.optim.Optimizer, average: MovingAverage | None) -> None:
-        self.model, self.optimiser, self.average = model, optimiser, average
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        average: MovingAverage | None,
+        scaler: torch.amp.GradScaler | None,
+    ) -> None:
+        self.model, self.optimiser, self.average, self.scaler = model, optimiser, average, scaler
+        self.parameters = list(model.parameters())
         self.step = self.epoch = self.place = 0
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=next(model.parameters()).device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=self.parameters[0].device)
         self.loss_rows = 0
         self.best: dict[str, Tensor] = {}
+        self.best_values: dict[str, float] = {}
         self.patience = Patience()
         self.values: dict[str, float] = {}  # the last epoch's metrics
         self.ended = False
@@ -32,6 +40,13 @@ class TrainingState:
 
     def keep_best(self) -> None:
         self.best = {name: tensor.clone() for name, tensor in self.evaluated.state_dict().items()}
+        self.best_values = dict(self.values)
+
+    def take_best(self) -> None:
+        """Early stopping's weights and metrics, where there is early stopping."""
+        if self.best:
+            self.evaluated.load_state_dict(self.best)
+            self.values = dict(self.best_values)
 
     def checkpoint(self) -> Checkpoint:
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
@@ -50,6 +65,8 @@ class TrainingState:
                 else:
                     numbers[key] = value
         numbers |= {name: getattr(self, name) for name in _NUMBERS} | {"patience": msgspec.to_builtins(self.patience)}
+        if self.scaler is not None:
+            numbers["scaler"] = self.scaler.state_dict()
         return Checkpoint(self.step, tensors, numbers)
 
     def restore(self, saved: Checkpoint) -> None:
@@ -59,6 +76,8 @@ class TrainingState:
         self.best = {name: tensor.to(self.loss_sum.device) for name, tensor in _under("best/", saved.tensors).items()}
         self.loss_sum = saved.tensors["loss_sum"].to(self.loss_sum.device)
         self._restore_optimiser(saved)
+        if self.scaler is not None:
+            self.scaler.load_state_dict(saved.numbers["scaler"])
         for name in _NUMBERS:
             setattr(self, name, saved.numbers[name])
         self.patience = msgspec.convert(saved.numbers["patience"], Patience)
@@ -76,7 +95,7 @@ class TrainingState:
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
 
 
-_NUMBERS = ("step", "epoch", "place", "loss_rows", "values", "ended")
+_NUMBERS = ("step", "epoch", "place", "loss_rows", "values", "best_values", "ended")
 
 
 def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

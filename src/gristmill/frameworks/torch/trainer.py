@@ -79,7 +79,7 @@ class _Loop:
         model = model.to(self.device)
         optimiser = build_optimiser(self.recipe.optimiser, model)
         decay = self.recipe.regularisation.ema
-        self.state = TrainingState(model, optimiser, MovingAverage(model, decay) if decay else None)
+        average = MovingAverage(model, decay) if decay else None
         self.forward: Callable[..., Tensor] = torch.compile(model) if self.recipe.training.compile else model
         self.optimiser: torch.optim.Optimizer = optimiser
         self.backward: Callable[[Tensor], object] = Tensor.backward
@@ -88,6 +88,7 @@ class _Loop:
             # its backward and step look for packages at every call, a third of a small model's step: only to scale
             if self.accelerator.scaler is not None:
                 self.optimiser, self.backward = scaled, self.accelerator.backward
+        self.state = TrainingState(model, optimiser, average, self.accelerator.scaler)
         norms = (nn.modules.batchnorm._BatchNorm,)
         self.least_rows = 2 if any(isinstance(part, norms) for part in model.modules()) else 1
 
@@ -95,7 +96,7 @@ class _Loop:
         state = self.state
         if (saved := load_checkpoint(self.job.checkpoints)) is not None:
             state.restore(saved)
-        self._saved_at = self._told_at = time.monotonic()
+        self._saved_at = self._told_at = self._measured_at = time.monotonic()
         self._save_took_s = 0.0
         while not state.ended and state.epoch < self.recipe.training.epochs:
             self._epoch()
@@ -117,26 +118,29 @@ class _Loop:
         self._end_of_epoch()
 
     def _step(self, places: Tensor) -> None:
-        state, regularisation = self.state, self.recipe.regularisation
+        state, regularisation, size = self.state, self.recipe.regularisation, self.recipe.training.batch_size
         for group in state.optimiser.param_groups:
             group["lr"] = self.recipe.optimiser.learning_rate * self.rate(state.step)
-        for part in torch.split(places, self.recipe.training.batch_size):
-            if len(part) < min(self.least_rows, self.recipe.training.batch_size):
+        rows = places.shape[0]
+        for start in range(0, rows, size):
+            count = min(size, rows - start)
+            if count < min(self.least_rows, size):
                 continue  # batch normalisation has no variance of one row: an epoch's odd last one is left out
-            x, y = self.train.rows(part)
+            x, y = self.train.rows(places[start : start + size])
             if regularisation.mixup:
                 loss = mixed_loss(self.forward, self.loss, x, y, regularisation.mixup)
             else:
                 loss = self.loss(self.forward(x), y)
-            state.loss_sum.add_(loss.detach(), alpha=len(part))
-            state.loss_rows += len(part)
-            self.backward(loss if len(part) == len(places) else loss * (len(part) / len(places)))
+            state.loss_sum.add_(loss.detach(), alpha=count)
+            state.loss_rows += count
+            self.backward(loss if count == rows else loss * (count / rows))
         if regularisation.l1 or regularisation.l2:
             self.backward(penalty(state.model, regularisation))
         if regularisation.clip_norm is not None:
-            self.accelerator.clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)
+            self.accelerator.clip_grad_norm_(state.parameters, regularisation.clip_norm)
         self.optimiser.step()
-        self.optimiser.zero_grad()
+        for parameter in state.parameters:
+            parameter.grad = None
         state.step += 1
         state.place += 1
         if state.average is not None:
@@ -188,16 +192,20 @@ class _Loop:
         state.ended = state.patience.exhausted(rule, state.epoch)
 
     def _validate(self) -> dict[str, float]:
+        """The loss of every epoch; the task's metrics by the clock, where early stopping asks, and of the last one."""
         if not len(self.validation):
             return {}
-        module = self.state.evaluated.eval()
-        output = predict(module, self.validation)
-        loss = float(self.loss(output, self.validation.y))
-        signature = Signature(self.recipe.task, (), ())
-        outputs = self.task.outputs(output.cpu().numpy(), signature)
-        metrics = self.task.metrics(outputs, self.validation.y.cpu().numpy())
+        output = predict(self.state.evaluated.eval(), self.validation)
         self.state.model.train()
-        return {"validation/loss": loss, **{f"validation/{name}": value for name, value in metrics.items()}}
+        values = {"validation/loss": float(self.loss(output, self.validation.y))}
+        now, training = time.monotonic(), self.recipe.training
+        last = self.state.epoch + 1 == training.epochs
+        if last or training.early_stopping is not None or now - self._measured_at >= _METRICS_EVERY_S:
+            self._measured_at = now
+            outputs = self.task.outputs(output.cpu().numpy(), Signature(self.recipe.task, (), ()))
+            metrics = self.task.metrics(outputs, self.validation.y.cpu().numpy())
+            values |= {f"validation/{name}": value for name, value in metrics.items()}
+        return values
 
     def _metric(self, values: dict[str, float]) -> None:
         state = self.state
@@ -213,8 +221,7 @@ class _Loop:
 
     def write(self, folder: Path) -> Trained:
         state = self.state
-        if state.best:
-            state.evaluated.load_state_dict(state.best)
+        state.take_best()
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in state.evaluated.state_dict().items()}
         for name, tensor in tensors.items():
