@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pyarrow.csv
@@ -99,8 +99,9 @@ def test_idle_names_its_owner_and_how_much_of_the_grant_it_is(mill: Database) ->
 
 
 def test_experiments_energy_and_what_has_no_price_are_told(mill: Database) -> None:
-    (experiment,) = rows(mill, "experiments")
-    assert (experiment["run"], experiment["cost_micro"]) == ("run_3", CORE_HOUR + GIB_HOUR)
+    version, experiment = rows(mill, "experiments")
+    assert (version["name"], version["state"]) == ("digits@2", "served nobody so far")
+    assert (experiment["name"], experiment["cost_micro"]) == ("run_3", CORE_HOUR + GIB_HOUR)
     energy = {row["account"]: row for row in rows(mill, "energy")}
     assert energy["served:digits@1"]["kwh_per_1000_requests"] == pytest.approx(1000 / 90)
     assert energy["expense:experiments"]["kwh"] is None
@@ -125,11 +126,14 @@ def test_an_unknown_report_names_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(("table", "count"), [("usage", 100), ("postings", None), ("events", None)])
-def test_exports_hold_every_row(mill: Database, table: str, count: int | None) -> None:
+def test_exports_hold_every_row(mill: Database, table: str, count: int | None, tmp_path: Path) -> None:
     with mill.read() as connection:
-        read = pyarrow.csv.read_csv(io.BytesIO(export(connection, TENANT, table, "csv")))
-        parquet = pyarrow.parquet.read_table(io.BytesIO(export(connection, TENANT, table, "parquet")))
-        empty = pyarrow.csv.read_csv(io.BytesIO(export(connection, "nobody", table, "csv")))
+        export(connection, TENANT, table, "csv", tmp_path / "csv")
+        export(connection, TENANT, table, "parquet", tmp_path / "parquet")
+        export(connection, "nobody", table, "csv", tmp_path / "empty")
+    read = pyarrow.csv.read_csv(tmp_path / "csv")
+    parquet = pyarrow.parquet.read_table(tmp_path / "parquet")
+    empty = pyarrow.csv.read_csv(tmp_path / "empty")
     assert read.num_rows == parquet.num_rows
     assert count is None or read.num_rows == count
     assert empty.num_rows == 0

@@ -10,7 +10,7 @@
 | expense | debit | experiments (made nothing), evaluations, maintenance (of retired versions), written-off |
 | receivable, revenue | debit, credit | what keys owe, by key; what models earned, by model |
 | undistributed | debit | shared cost that no weight could spread |
-| units | memorandum | quantities without money: expected and served units, requests |
+| units | memorandum | quantities without money: expected and served units, tokens, requests |
 """
 
 from __future__ import annotations
@@ -82,6 +82,10 @@ def expected_units(version: str) -> str:
 
 def served_units(version: str) -> str:
     return f"units:served:{version}"
+
+
+def served_tokens(version: str) -> str:
+    return f"units:tokens:{version}"
 
 
 def requests(version: str) -> str:

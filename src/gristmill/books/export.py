@@ -1,10 +1,10 @@
-"""Tables of the books as CSV or Parquet, written part by part."""
+"""The books as files for other programs: a table as CSV or Parquet, written part by part; FOCUS; DuckDB."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.parquet
 from gristmill.books import records
 from gristmill.books.records import Connection, Row
 from gristmill.core.errors import Unprocessable
+from gristmill.core.reports import ExportForm
 
 _ROWS_A_PART = 20_000
 _INT, _FLOAT, _BOOL, _TEXT = pa.int64(), pa.float64(), pa.bool_(), pa.string()
@@ -22,28 +23,45 @@ _TYPES = {
     "bytes_in": _INT, "bytes_out": _INT, "quantity": _FLOAT, "happened_at": _FLOAT, "recorded_at": _FLOAT,
     "unpriced": _BOOL,
 }  # fmt: skip
-FORMS = ("csv", "parquet")
 
 
-def export(connection: Connection, tenant: str, table: str, form: str) -> bytes:
-    """`postings`, `usage` or `events` of a tenant; JSON fields as JSON text. Raises Unprocessable."""
+def export(connection: Connection, tenant: str, table: str, form: str, path: Path) -> None:
+    """Write `postings`, `usage` or `events` of a tenant to `path`; JSON fields as JSON text. Raises Unprocessable.
+
+    FOCUS and DuckDB are of all the books, whatever the table.
+    """
     if table not in records.TABLES:
         raise Unprocessable(f"{table!r} cannot be exported: tables are {', '.join(records.TABLES)}.", field="table")
-    if form not in FORMS:
-        raise Unprocessable(f"{form!r} is no form of export: forms are {', '.join(FORMS)}.", field="format")
+    if form not in _WRITERS:
+        raise Unprocessable(f"{form!r} is no form of export: forms are {', '.join(_WRITERS)}.", field="format")
+    _WRITERS[ExportForm(form)](connection, tenant, table, path)
+
+
+def parts(connection: Connection, tenant: str, table: str) -> Iterator[Any]:
+    """A whole table as Arrow tables of one schema, the first of them empty."""
     names = [column.name for column in records.TABLES[table].c]
     schema = pa.schema([(name, _TYPES.get(name, _TEXT)) for name in names])
-    buffer = io.BytesIO()
-    with _writer(buffer, schema, form) as writer:
-        for rows in records.table_rows(connection, table, tenant, _ROWS_A_PART):
-            writer.write_table(_part(rows, schema))
-    return buffer.getvalue()
+    yield schema.empty_table()
+    for rows in records.table_rows(connection, table, tenant, _ROWS_A_PART):
+        yield _part(rows, schema)
 
 
-def _writer(buffer: io.BytesIO, schema: Any, form: str) -> Any:
-    if form == "csv":
-        return pyarrow.csv.CSVWriter(buffer, schema)
-    return pyarrow.parquet.ParquetWriter(buffer, schema, compression="zstd")
+def _write_csv(connection: Connection, tenant: str, table: str, path: Path) -> None:
+    _write(parts(connection, tenant, table), lambda schema: pyarrow.csv.CSVWriter(path, schema))
+
+
+def _write_parquet(connection: Connection, tenant: str, table: str, path: Path) -> None:
+    _write(
+        parts(connection, tenant, table),
+        lambda schema: pyarrow.parquet.ParquetWriter(path, schema, compression="zstd"),
+    )
+
+
+def _write(tables: Iterator[Any], opened: Callable[[Any], Any]) -> None:
+    first = next(tables)
+    with opened(first.schema) as writer:
+        for part in tables:
+            writer.write_table(part)
 
 
 def _part(rows: Sequence[Row], schema: Any) -> Any:
@@ -53,3 +71,9 @@ def _part(rows: Sequence[Row], schema: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+
+
+_WRITERS: dict[ExportForm, Callable[[Connection, str, str, Path], None]] = {
+    ExportForm.csv: _write_csv,
+    ExportForm.parquet: _write_parquet,
+}

@@ -37,10 +37,12 @@ class Stretch:
 def energy(book: Book, used: Posting, measure: Measure) -> list[Posting]:
     """Energy in kWh as it is known; an absent counter is posted as unknown, never as 0."""
     quantity = None if measure.value is None else check_quantity(measure.value, "energy") / _JOULES_A_KWH
-    return _put_in(book, used, "energy.electricity", quantity, measure.basis)
+    return _put_in(book, used, "energy.electricity", quantity, measure.basis, measure.error)
 
 
-def _put_in(book: Book, to: Posting, item: str, quantity: float | None, basis: Basis) -> list[Posting]:
+def _put_in(
+    book: Book, to: Posting, item: str, quantity: float | None, basis: Basis, error: float | None = None
+) -> list[Posting]:
     """The item's line on the account of `to`, and the input's; fractions of a micro-unit are carried on there.
 
     A minute of an idle replica takes some 0.01 micro-units of energy: rounded alone, a year of them would be nothing.
@@ -48,7 +50,7 @@ def _put_in(book: Book, to: Posting, item: str, quantity: float | None, basis: B
     rate = book.rate(COST, item)
     cost = price_more(rate, quantity, *book.standing(to.account, item, rate, to.run or None))
     line = replace(to, item=item, unit=BASE_UNITS[item], basis=basis, rate=cost.rate, micro=cost.micro,
-                   currency=cost.currency, unpriced=cost.unpriced, quantity=quantity)  # fmt: skip
+                   currency=cost.currency, unpriced=cost.unpriced, quantity=quantity, error=error)  # fmt: skip
     return transfer(line, accounts.inputs(item))
 
 

@@ -17,6 +17,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
     """`micro` micro-units of `currency`, positive for a debit; `quantity` has the same sign, None when not known.
 
     `rate` is the id of the rate that priced it. `unpriced`: what was used has no price; its `micro` 0 is not "free".
+    `error` is the relative half width of the quantity's 95 % band, where it is known.
     """
 
     account: str
@@ -32,6 +33,7 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     endpoint: str = ""
     run: str = ""
+    error: float | None = None
 
     def counter(self, account: str) -> Posting:
         """The same on the other side, of `account`."""

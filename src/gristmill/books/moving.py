@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from gristmill.books.book import Book
 from gristmill.books.ledger import Posting, transfer
+from gristmill.books.records import Row
 from gristmill.core.types import Basis
 
 _KEPT = ("item", "currency", "unit", "basis", "rate", "unpriced")
@@ -35,11 +36,16 @@ def moved(
         line = Posting(
             account=account, micro=row["micro"], currency=row["currency"], quantity=quantity, unit=row["unit"],
             basis=Basis(row["basis"]), rate=row["rate"], unpriced=row["unpriced"], item=row["item"],
-            run=run or row["run"], model=model or row["model"], version=version,
+            run=run or row["run"], model=model or row["model"], version=version, error=error_of(row),
         )  # fmt: skip
         debit, credit = transfer(line, source)
         lines += [debit, _standing(credit, row["run"], row["model"])]
     return lines
+
+
+def error_of(row: Row) -> float | None:
+    """Relative half width of the band of a balance."""
+    return row["band"] / row["quantity"] if row["band"] and row["quantity"] else None
 
 
 def _standing(credit: Posting, run: str, model: str) -> Posting:

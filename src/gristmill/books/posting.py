@@ -102,7 +102,7 @@ def _mirror(row: Row) -> Posting:
     quantity = None if row["quantity"] is None else -row["quantity"]
     return Posting(
         account=row["account"], micro=-row["micro"], currency=row["currency"], quantity=quantity,
-        basis=Basis(row["basis"]), unpriced=row["unpriced"], **{name: row[name] or "" for name in _OPTIONAL},
+        basis=Basis(row["basis"]), unpriced=row["unpriced"], error=row["error"], **{name: row[name] or "" for name in _OPTIONAL},
     )  # fmt: skip
 
 

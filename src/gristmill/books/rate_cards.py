@@ -106,7 +106,7 @@ def set_rate(
     """
     others = seeded(connection, tenant)
     base_units(item, unit)
-    amount, currency = _amount(price)
+    amount, currency = parse_price(price)
     if card not in CARDS:
         raise Unprocessable(f"There is no rate card {card!r}: there are {', '.join(CARDS)}.", field="card", got=card)
     if valid_to is not None and valid_to <= valid_from:
@@ -141,7 +141,7 @@ def _defaults(tenant: str) -> list[Rate]:
     ]  # fmt: skip
 
 
-def _amount(price: str) -> tuple[str, str]:
+def parse_price(price: str) -> tuple[str, str]:
     """`0.05USD` → ("0.05", "USD"): exact, also below a micro-unit. Raises Unprocessable."""
     text = price.replace("_", "").replace(" ", "")
     number, currency = text[:-3], text[-3:].upper()

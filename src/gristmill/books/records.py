@@ -29,6 +29,7 @@ from gristmill.store.tables import (
 TABLES = {"postings": postings, "usage": usage, "events": events}
 _DIMENSIONS = ("account", "item", "currency", "unit", "basis", "rate", "unpriced", "model", "version", "endpoint",
                "run")  # fmt: skip
+_SUMMED = ("micro", "quantity", "unknown", "entries", "band")
 _OPTIONAL = ("unit", "rate", "model", "version", "endpoint", "run", "item")
 _DAY_S = 86_400
 _IDS_A_STATEMENT = 500
@@ -82,20 +83,21 @@ def _move_balances(connection: Connection, tenant: str, day: int, rows: Sequence
         dimensions = {name: row[name] for name in _DIMENSIONS} | {"basis": row["basis"].value}
         key = _balance_key(tenant, day, dimensions)
         sums = moved.setdefault(
-            key, {"key": key, "tenant": tenant, "day": day, "micro": 0, "quantity": 0.0, "unknown": 0, "entries": 0}
-            | dimensions,
+            key, {"key": key, "tenant": tenant, "day": day, "micro": 0, "quantity": 0.0, "unknown": 0, "entries": 0,
+                  "band": 0.0} | dimensions,
         )  # fmt: skip
         sums["micro"] += row["micro"]
         sums["quantity"] += row["quantity"] or 0.0
         sums["unknown"] += sign * (row["quantity"] is None)
         sums["entries"] += 1
+        sums["band"] += (row["quantity"] or 0.0) * (row["error"] or 0.0)  # one model errs alike wherever it is used
     connection.execute(_balances_upsert(connection.dialect.name), [moved[key] for key in sorted(moved)])
 
 
 @cache
 def _balances_upsert(dialect: str) -> Any:
     statement = (sqlite if dialect == "sqlite" else postgresql).insert(balances)
-    added = {name: balances.c[name] + statement.excluded[name] for name in ("micro", "quantity", "unknown", "entries")}
+    added = {name: balances.c[name] + statement.excluded[name] for name in _SUMMED}
     return statement.on_conflict_do_update(index_elements=["key"], set_=added)
 
 
@@ -135,7 +137,9 @@ def sums(
     since: float | None = None,
     until: float | None = None,
 ) -> list[Row]:
-    """`micro`, `quantity`, `unknown`, `entries` summed by the dimensions `by`, from the balances.
+    """`micro`, `quantity`, `unknown`, `entries`, `band` summed by the dimensions `by`, from the balances.
+
+    `band`: half width of the quantity's 95 % band, added up as errors of one model are: in full.
 
     `accounts`: whole names, or prefixes that end with a colon. `where`: dimensions that must be equal (None: any).
     """
@@ -154,7 +158,7 @@ def sums(
 def _sums_query(by: tuple[str, ...], prefixes: tuple[bool, ...], where: tuple[str, ...], days: tuple[str, ...]) -> Any:
     """Made once for each shape: to make and compile it takes longer than to run it."""
     columns = [balances.c[name] for name in by]
-    summed = [func.sum(balances.c[name]).label(name) for name in ("micro", "quantity", "unknown", "entries")]
+    summed = [func.sum(balances.c[name]).label(name) for name in _SUMMED]
     query = select(*columns, *summed).where(balances.c.tenant == bindparam("of_tenant"))
     if prefixes:
         query = query.where(or_(*(_of_account(place, prefix) for place, prefix in enumerate(prefixes))))

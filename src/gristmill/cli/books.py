@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
-from functools import partial
-from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
+import msgspec
 import typer
-from rich.console import Group, RenderableType
-from rich.table import Column, Table
-from rich.text import Text
 
+from gristmill.cli.books_views import check_view, entries_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
-from gristmill.cli.formats import moment, money
-from gristmill.cli.output import AsJson, Fields, facts, fits, show, table, text, title
+from gristmill.cli.output import AsJson, show
+from gristmill.core.reports import Breakdown, ReportName
 
 app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
-
-
-_ZERO_WIDTH = "\u200b"
-
-
-class Report(StrEnum):
-    summary = "summary"
-    cost = "cost"
-    unit_cost = "unit-cost"
-    margin = "margin"
-    break_even = "break-even"
-    idle = "idle"
-    experiments = "experiments"
-    energy = "energy"
-    unpriced = "unpriced"
 
 
 class ExportTable(StrEnum):
@@ -42,13 +25,25 @@ class ExportTable(StrEnum):
     events = "events"
 
 
-class ExportFormat(StrEnum):
+class ReportFormat(StrEnum):
+    table = "table"
+    json = "json"
     csv = "csv"
     parquet = "parquet"
 
 
+class ExportFormat(StrEnum):
+    csv = "csv"
+    parquet = "parquet"
+    focus = "focus"
+    duckdb = "duckdb"
+
+
 Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endpoint.")]
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Of this tenant's books (an admin's key).")]
+Since = Annotated[str | None, typer.Option("--from", "--since", help="From this month or day on: 2026-11, 2026-11-23.")]
+Until = Annotated[str | None, typer.Option("--to", "--until", help="To the end of this month or day.")]
 
 
 @app.command("show")
@@ -74,15 +69,38 @@ def entries(
 
 @app.command()
 def report(
-    name: Annotated[Report, typer.Argument(help="Which report.")] = Report.summary,
+    name: Annotated[ReportName, typer.Argument(help="Which report.")] = ReportName.summary,
     model: Model = None,
     endpoint: Endpoint = None,
+    team: Annotated[str | None, typer.Option(help="Only this team's hours (report people).")] = None,
+    since: Since = None,
+    until: Until = None,
+    tenant: Tenant = None,
+    by: Annotated[Breakdown | None, typer.Option(help="Break it down: margin by any, what flows by month.")] = None,
+    propose: Annotated[
+        list[str] | None, typer.Option(help="A rate to try (report rate-change): compute.cpu=0.03USD/core_hour.")
+    ] = None,
+    form: Annotated[ReportFormat, typer.Option("--format", help="As what.")] = ReportFormat.table,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw it into this .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a report: cost by version and input, cost a request, margin, break-even, idle."""
+    """Print a report: cost, unit cost, margin, break-even, return on R&D, idle, energy and more."""
+    filters = {"model": model, "endpoint": endpoint, "team": team, "since": since, "until": until, "tenant": tenant,
+               "by": by, "propose": propose or None}  # fmt: skip
+    if form == ReportFormat.parquet and output is None:
+        raise typer.BadParameter("Parquet is not for a terminal: name a file with --output.")
     with connect() as client:
-        document = client.books.report(str(name), model=model, endpoint=endpoint)
-    show(document, as_json, report_view)
+        if picture is not None:
+            picture.write_bytes(client.books.report_as(name, _picture_format(picture), **filters))
+        if form in (ReportFormat.csv, ReportFormat.parquet) and not as_json:
+            _put(client.books.report_as(name, form, **filters), output)
+            return
+        document = client.books.report(name, **filters)
+    if output is not None:
+        _put(msgspec.json.format(msgspec.json.encode(document), indent=2), output)
+    else:
+        show(document, as_json or form == ReportFormat.json, report_view)
 
 
 @app.command()
@@ -133,7 +151,7 @@ def check(as_json: AsJson = False) -> None:
     """Prove that the books balance and that every usage record is posted once; exits 1 otherwise."""
     with connect() as client:
         document = client.books.check()
-    show(document, as_json, _check_view)
+    show(document, as_json, check_view)
     problems = document.get("problems") or []
     if problems:
         raise Failed(f"The books do not hold in {len(problems)} places: the first is {problems[0]}")
@@ -142,96 +160,34 @@ def check(as_json: AsJson = False) -> None:
 @app.command()
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")],
-    table_name: Annotated[ExportTable, typer.Option("--table", help="What to export.")] = ExportTable.postings,
-    form: Annotated[ExportFormat, typer.Option("--format", help="As what.")] = ExportFormat.csv,
+    table_name: Annotated[
+        ExportTable, typer.Option("--table", help="What to export (CSV, Parquet).")
+    ] = ExportTable.postings,
+    form: Annotated[
+        ExportFormat, typer.Option("--format", help="As what; FOCUS is CSV, or Parquet for a .parquet file.")
+    ] = ExportFormat.csv,
+    tenant: Tenant = None,
     as_json: AsJson = False,
 ) -> None:
-    """Export entries, usage records or events."""
+    """Export entries, usage records or events; all charges as FOCUS 1.2; all tables and views as DuckDB."""
+    asked = "focus-parquet" if form == ExportFormat.focus and output.suffix == ".parquet" else str(form)
     with connect() as client:
-        data = client.books.export(str(table_name), format=str(form))
-    output.write_bytes(data)
-    document = {"table": str(table_name), "format": str(form), "path": str(output), "bytes": len(data)}
+        client.books.export(str(table_name), output, format=asked, tenant=tenant)
+    size = output.stat().st_size
+    document = {"table": str(table_name), "format": asked, "path": str(output), "bytes": size}
     show(document, as_json, lambda done: f"{done['bytes']} bytes in {done['path']}.")
 
 
-def _check_view(check: dict[str, Any]) -> RenderableType:
-    plain = {key.replace("_", " "): text(value) for key, value in check.items() if key != "problems"}
-    problems = check.get("problems") or []
-    return Group(facts(plain), "The books balance." if not problems else "\n".join(map(text, problems)))
+def _picture_format(path: Path) -> str:
+    form = path.suffix.removeprefix(".").lower()
+    if form not in ("svg", "png"):
+        raise typer.BadParameter(f"A picture is an .svg or a .png, and {path.name} is neither.")
+    return form
 
 
-def entries_view(postings: list[dict[str, Any]]) -> RenderableType:
-    """Each event with its postings below it: what came from where and went where."""
-    if not postings:
-        return "No entry yet."
-    parts: list[RenderableType] = []
-    for (event, at), lines in groupby(postings, key=lambda row: (row["event"], row["happened_at"])):
-        grid = Table.grid(Column(min_width=28), Column(min_width=15, justify="right"), Column(), padding=(0, 1))
-        for line in lines:
-            grid.add_row(f"  {line['account']}", _amount(line), _quantity(line))
-        parts += [title(f"{moment(at)}  {event}"), grid]
-    return Group(*parts)
-
-
-def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
-    """The rates, and below them where their prices come from."""
-    rows = rates if isinstance(rates, list) else [rates]
-    fields: Fields = {
-        "ITEM": "item",
-        "CARD": "card",
-        "PRICE": lambda row: f"{row['price']} {row['currency']}",
-        "UNIT": "unit",
-        "BASIS": "basis",
-        "FROM": lambda row: moment(row["valid_from"])[:10] if row["valid_from"] else "always",
-    }
-    notes = dict.fromkeys(row["note"] for row in rows if row.get("note"))
-    return Group(table(rows, fields), "", *(Text(note, style="dim") for note in notes))
-
-
-def _amount(posting: dict[str, Any]) -> str:
-    return money(None if posting.get("unpriced") else posting["micro"], posting["currency"])
-
-
-def _quantity(posting: dict[str, Any]) -> str:
-    if posting.get("quantity") is None:
-        return ""
-    return f"{text(posting['quantity'])} {posting.get('unit') or ''} ({posting['basis']})"
-
-
-def report_view(report: dict[str, Any]) -> RenderableType:
-    """A report's rows, and below them what its figures mean."""
-    return Group(rows_view(report["rows"]), "", Text(report.get("notes", ""), style="dim"))
-
-
-def rows_view(rows: list[dict[str, Any]]) -> RenderableType:
-    """One line a row; what is too wide for the terminal lies on its side, one column a row, or one block a row."""
-    keys = list(dict.fromkeys(key for row in rows for key in row if key != "currency"))  # every amount says its own
-    fields: Fields = {_heading(key).upper(): partial(_cell, key) for key in keys}
-    if not rows or fits(rows, fields):
-        return table(rows, fields, empty="Nothing to report yet.")
-    head, *rest = keys
-    names = {f"{row[head]}{_ZERO_WIDTH * number}": row for number, row in enumerate(rows)}  # headings must differ
-    turned = [{"": _heading(key)} | {name: _cell(key, row) for name, row in names.items()} for key in rest]
-    sideways: Fields = {"": "", **{name: name for name in names}}
-    if fits(turned, sideways):
-        return table(turned, sideways)
-    return Group(*(facts({_heading(key): _cell(key, row) for key in keys} | {"": ""}) for row in rows))
-
-
-def _cell(key: str, row: dict[str, Any]) -> str:
-    return _figure(key, row.get(key), row.get("currency"))
-
-
-def _heading(key: str) -> str:
-    return key.removesuffix("_micro").replace("_", " ")
-
-
-def _figure(key: str, value: Any, currency: str | None) -> str:
-    if key.endswith("_micro") and (value is None or isinstance(value, int)):
-        return money(value, currency)
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{_heading(name)} {_figure(f'{name}_micro' if key.endswith('_micro') else name, item, currency)}"
-            for name, item in value.items()
-        )
-    return text(value)
+def _put(data: bytes, output: Path | None) -> None:
+    if output is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.flush()
+    else:
+        output.write_bytes(data)

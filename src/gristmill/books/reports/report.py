@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Unpack
 
+from gristmill.books import records
 from gristmill.books.records import Connection
 from gristmill.books.reports import (
     break_even,
@@ -14,42 +15,93 @@ from gristmill.books.reports import (
     experiments,
     idle,
     margin,
+    people,
+    quality_cost,
+    rate_change,
+    return_on_rd,
     summary,
     unit_cost,
     unpriced,
 )
-from gristmill.books.reports.scope import Scope
-from gristmill.core.errors import NotFound
+from gristmill.books.reports.periods import DAY_S, begin, end, months
+from gristmill.books.reports.records import first_and_last_day
+from gristmill.books.reports.scope import Filters, Scope
+from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.reports import Breakdown, ReportName
 
-REPORTS: dict[str, Callable[[Scope], dict[str, Any]]] = {
-    "summary": summary.report,
-    "cost": cost.report,
-    "unit-cost": unit_cost.report,
-    "margin": margin.report,
-    "break-even": break_even.report,
-    "idle": idle.report,
-    "experiments": experiments.report,
-    "energy": energy.report,
-    "unpriced": unpriced.report,
+Document = dict[str, Any]
+
+REPORTS: dict[ReportName, Callable[[Scope], Document]] = {
+    ReportName.summary: summary.report,
+    ReportName.cost: cost.report,
+    ReportName.unit_cost: unit_cost.report,
+    ReportName.margin: margin.report,
+    ReportName.break_even: break_even.report,
+    ReportName.return_on_rd: return_on_rd.report,
+    ReportName.quality_cost: quality_cost.report,
+    ReportName.experiments: experiments.report,
+    ReportName.idle: idle.report,
+    ReportName.energy: energy.report,
+    ReportName.people: people.report,
+    ReportName.unpriced: unpriced.report,
+    ReportName.rate_change: rate_change.report,
 }
+# what flows has months; what a version was ever given, or a ratio of both, has none
+_FLOWS = {ReportName.summary, ReportName.unit_cost, ReportName.margin, ReportName.experiments, ReportName.idle,
+          ReportName.energy, ReportName.people, ReportName.rate_change}  # fmt: skip
 
 
-def report(
-    connection: Connection,
-    tenant: str,
-    name: str,
-    *,
-    model: str | None = None,
-    endpoint: str | None = None,
-    since: float | None = None,
-    until: float | None = None,
-) -> dict[str, Any]:
+def report(connection: Connection, tenant: str, name: str, **filters: Unpack[Filters]) -> Document:
     """{report, rows, notes}: rows are flat; `*_micro` are whole micro-units of the row's `currency`.
 
-    Raises NotFound for a report that there is not.
+    Raises NotFound for a report that there is not, Unprocessable for a filter that the report does not know.
     """
+    scope = Scope(connection, tenant, **filters)
+    made = _checked(name, scope)
+    if scope.by == Breakdown.month:
+        return _joined(name, "month", ((month, REPORTS[made](part)) for month, part in _by_month(scope)))
+    return REPORTS[made](scope)
+
+
+def report_of_all(connection: Connection, name: str, **filters: Unpack[Filters]) -> Document:
+    """The same of every tenant that has books, one after the other, with a column `tenant`."""
+    tenants = records.tenants_with_entries(connection)
+    return _joined(name, "tenant", ((tenant, report(connection, tenant, name, **filters)) for tenant in tenants))
+
+
+def _checked(name: str, scope: Scope) -> ReportName:
     if name not in REPORTS:
         near = difflib.get_close_matches(name, REPORTS, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = f" Did you mean {str(near[0])!r}?" if near else ""
         raise NotFound(f"There is no report {name!r}: there are {', '.join(REPORTS)}.{hint}", got=name)
-    return REPORTS[name](Scope(connection, tenant, model, endpoint, since, until))
+    found = ReportName(name)
+    if scope.by == Breakdown.month and found not in _FLOWS:
+        raise Unprocessable(f"The report {name} does not go by month: those that do are {', '.join(sorted(_FLOWS))}.",
+                            field="by")  # fmt: skip
+    if scope.by not in (None, Breakdown.month, Breakdown.tenant) and found != ReportName.margin:
+        raise Unprocessable(f"Only the report margin goes by {scope.by}: leave it out for {name}.", field="by")
+    if scope.team is not None and found != ReportName.people:
+        raise Unprocessable(f"Only the report people knows teams: leave the team out for {name}.", field="team")
+    return found
+
+
+def _by_month(scope: Scope) -> Iterator[tuple[str, Scope]]:
+    """The scope of each month, cut to the days asked for."""
+    days = first_and_last_day(scope.connection, scope.tenant)
+    if days is None:
+        return
+    first = days[0] if scope.since is None else max(days[0], int(scope.since // DAY_S))
+    last = days[1] if scope.until is None else min(days[1], int(scope.until // DAY_S))
+    for month in months(first, last):
+        since, until = max(begin(month), first * DAY_S), min(end(month), last * DAY_S)
+        yield month, scope._replace(since=since, until=until)
+
+
+def _joined(name: str, column: str, parts: Iterator[tuple[str, Document]]) -> Document:
+    """The rows of all parts, each with its part's name first; what the first one notes."""
+    rows: list[Document] = []
+    notes = ""
+    for value, part in parts:
+        rows += [{column: value, **row} for row in part["rows"]]
+        notes = notes or part.get("notes", "")
+    return {"report": name, "rows": rows} | ({"notes": notes} if notes else {})

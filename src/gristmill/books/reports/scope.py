@@ -1,16 +1,41 @@
-"""What a report is about: one tenant's books, narrowed to a model, an endpoint, a stretch of days."""
+"""What a report is about: one tenant's books, narrowed to a model, an endpoint, a team, a stretch of days."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from gristmill.books import records
 from gristmill.books.accounts import MEMORANDUM
+from gristmill.books.rate_cards import Rate
 from gristmill.books.records import Connection, Row
+from gristmill.core.reports import Breakdown
 
 Where = Mapping[str, str | bool]
+
+
+class Quality(NamedTuple):
+    """How good a tenant's version (NAME@N) is by its task's own metric, on rows that training never saw."""
+
+    tenant: str
+    version: str
+    metric: str
+    value: float
+    higher_is_better: bool
+
+
+class Filters(TypedDict, total=False):
+    """What narrows a report. `qualities` and `proposed` are what a report needs to know from outside the books."""
+
+    model: str | None
+    endpoint: str | None
+    since: float | None
+    until: float | None
+    team: str | None
+    by: Breakdown | None
+    qualities: Sequence[Quality]
+    proposed: Sequence[Rate]
 
 
 class Scope(NamedTuple):
@@ -22,6 +47,10 @@ class Scope(NamedTuple):
     endpoint: str | None = None
     since: float | None = None
     until: float | None = None
+    team: str | None = None
+    by: Breakdown | None = None
+    qualities: Sequence[Quality] = ()
+    proposed: Sequence[Rate] = ()
 
     def sums(self, by: Sequence[str], *accounts: str, ever: bool = False, where: Where | None = None) -> list[Row]:
         """Sums of the balances by `by`; `ever` looks past the days (an asset is what was ever put into it)."""

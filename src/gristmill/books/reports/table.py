@@ -25,11 +25,11 @@ class Cells:
         return iter(sorted(self._rows.items()))
 
 
-def each(micro: int, units: int) -> str | None:
-    """Money for one unit to nine places, as a micro-unit is too coarse for one request; None for no unit."""
+def each(micro: int, units: int | float, of: int = 1) -> str | None:
+    """Money for `of` units to nine places, as a micro-unit is too coarse for one request; None for no unit."""
     if units <= 0:
         return None
-    return format((Decimal(micro) / MICRO / units).quantize(Decimal("1e-9")), "f")
+    return format((Decimal(micro) * of / MICRO / Decimal(repr(units))).quantize(Decimal("1e-9")), "f")
 
 
 def share(part: int, whole: int) -> float | None:

@@ -28,6 +28,7 @@ class UsagePosted(msgspec.Struct, frozen=True):
     requests: int
     items: int
     compute_us: int
+    tokens: dict[str, int] = {}  # by class: prompt, cached, completion
 
 
 def postings(event: Event, book: Book) -> list[Posting]:
@@ -47,7 +48,17 @@ def postings(event: Event, book: Book) -> list[Posting]:
         return [counted]
     units = memorandum(accounts.served_units(said.model), said.items, "prediction", item=said.operation, model=model,
                        version=said.model, endpoint=said.endpoint)  # fmt: skip
-    return [counted, units, *_earned(said, model, book), *_written_down(said, model, book)]
+    return [counted, units, *_tokens(said, model), *_earned(said, model, book), *_written_down(said, model, book)]
+
+
+def _tokens(said: UsagePosted, model: str) -> list[Posting]:
+    """By class; classes are disjoint."""
+    account = accounts.served_tokens(said.model)
+    return [
+        memorandum(account, number, "token", item=kind, model=model, version=said.model, endpoint=said.endpoint)
+        for kind, number in sorted(said.tokens.items())
+        if number
+    ]
 
 
 def _earned(said: UsagePosted, model: str, book: Book) -> list[Posting]:

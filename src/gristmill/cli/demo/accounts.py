@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from gristmill.cli.books import report_view
+from gristmill.cli.books_views import report_view
 from gristmill.cli.demo.stage import Stage
 from gristmill.cli.output import title
 from gristmill.client.sync import Client

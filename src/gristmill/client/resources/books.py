@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from gristmill.client.calls import Call, Document, Documents, Steps
@@ -12,9 +13,19 @@ from gristmill.client.uploads import UPLOAD_TIMEOUT_S
 class Books(Resource[D]):
     @operation
     def report(self, /, name: str, **filters: Any) -> Steps[Document]:
-        """`summary`, `cost`, `unit-cost`, `margin`, `break-even` or `idle`; filters such as `model`, `endpoint`."""
-        reply = yield Call("GET", f"/books/report/{name}", params=filters)
+        """A report by name (`gristmill.core.reports.ReportName`) as {report, rows, notes}.
+
+        Filters: `model`, `endpoint`, `team`, `tenant`, `since`, `until` ("2026-11"), `by`, `propose`.
+        """
+        reply = yield Call("GET", f"/books/report/{name}", params=filters, timeout_s=UPLOAD_TIMEOUT_S)
         return reply.document()
+
+    @operation
+    def report_as(self, /, name: str, format: str, **filters: Any) -> Steps[bytes]:
+        """The same as `csv`, `parquet`, or drawn as `svg` or `png`."""
+        params = {**filters, "format": format}
+        reply = yield Call("GET", f"/books/report/{name}", params=params, timeout_s=UPLOAD_TIMEOUT_S)
+        return reply.body
 
     @operation
     def entries(self, /, **filters: Any) -> Steps[Documents]:
@@ -53,8 +64,10 @@ class Books(Resource[D]):
         return reply.document()
 
     @operation
-    def export(self, table: str, format: str = "csv") -> Steps[bytes]:
-        """`postings`, `usage` or `events` as `csv` or `parquet`."""
-        params = {"table": table, "format": format}
-        reply = yield Call("GET", "/books/export", params=params, timeout_s=UPLOAD_TIMEOUT_S)
-        return reply.body
+    def export(self, table: str, path: Path, format: str = "csv", tenant: str | None = None) -> Steps[None]:
+        """Write `postings`, `usage` or `events` as `csv` or `parquet` to `path`, part by part as it comes.
+
+        `focus`, `focus-parquet` (FOCUS 1.2) and `duckdb` are of all the books, whatever the table.
+        """
+        params = {"table": table, "format": format, "tenant": tenant}
+        yield Call("GET", "/books/export", params=params, save_to=path, timeout_s=UPLOAD_TIMEOUT_S)

@@ -1,26 +1,22 @@
-"""The books: reports, entries, rates, hours, reversals, the check, exports."""
+"""The books: entries, rates, hours, reversals, the check."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
 
 from gristmill.books import posting, rate_cards
 from gristmill.books.check import check as check_books
 from gristmill.books.entries import entries as list_entries
-from gristmill.books.export import export as export_table
 from gristmill.books.people import declare
-from gristmill.books.reports.report import report as make_report
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.core.clock import parse_iso
 from gristmill.core.errors import Unprocessable
 
 router = APIRouter(prefix="/books")
-_MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
 class Hours(BaseModel):
@@ -46,31 +42,6 @@ class Reversal(BaseModel):
     model_config = ConfigDict(extra="forbid")
     event: str
     reason: str = Field(min_length=1)
-
-
-@router.get("/report/{name}")
-def report(
-    name: str,
-    here: Here,
-    by: Developer,
-    model: str | None = None,
-    endpoint: str | None = None,
-    since: str | None = None,
-    until: str | None = None,
-) -> Json:
-    """`summary`, `cost`, `unit-cost`, `margin`, `break-even`, `idle`; times as RFC 3339."""
-    with here.database.read() as connection:
-        return Json(
-            make_report(
-                connection,
-                by.tenant,
-                name,
-                model=model,
-                endpoint=endpoint,
-                since=_time("since", since),
-                until=_time("until", until),
-            )
-        )
 
 
 @router.get("/entries")
@@ -133,17 +104,6 @@ def check(here: Here, by: Developer) -> Json:
     """{problems, usage_records, ...}: whether the books balance and every usage record is posted once."""
     with here.database.read() as connection:
         return Json(check_books(connection).to_dict())
-
-
-@router.get("/export")
-def export(
-    here: Here,
-    by: Developer,
-    table: Literal["postings", "usage", "events"] = "postings",
-    form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv",
-) -> Response:
-    with here.database.read() as connection:
-        return Response(export_table(connection, by.tenant, table, form), media_type=_MEDIA[form])
 
 
 def _time(field: str, text: str | None) -> float | None:

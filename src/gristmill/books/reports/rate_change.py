@@ -1,0 +1,109 @@
+"""What the usage of a time would cost, or would have earned, by other rates: proposed ones, or those known since."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from math import inf
+from typing import Any
+
+from gristmill.books import rate_cards
+from gristmill.books.accounts import MEMORANDUM
+from gristmill.books.rate_cards import COST, PRICE, Rate, parse_price
+from gristmill.books.records import Row
+from gristmill.books.reports.periods import DAY_S
+from gristmill.books.reports.records import lines_of_day
+from gristmill.books.reports.scope import Scope
+from gristmill.books.reports.table import Cells, found
+from gristmill.books.units import base_item, base_units
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import Basis
+
+_ACCOUNTS = ("inputs:", "revenue:")  # whose lines hold every quantity once, as a credit
+_BY = ("account", "item", "unit", "rate", "endpoint", "model", "currency")
+_PROPOSAL = re.compile(r"(?P<item>[^=]+)=(?P<price>[^/]+)/(?P<unit>\w+)")
+_NOTES = (
+    "old: as the books stand. new: the same quantities by the rates proposed, and by those known by now for the rest. "
+    "change = new - old; nothing is posted.",
+    "What its event priced itself (data, hours with a rate of their own) has no rate, and stays out.",
+)
+
+
+def report(scope: Scope) -> dict[str, Any]:
+    known = rate_cards.known(scope.connection, scope.tenant)
+    by_id = {rate.id: rate for rate in known}
+    cells = Cells(("old_micro", "new_micro"))
+    quantities: dict[tuple[str, str], float] = defaultdict(float)
+    priced: dict[tuple[str, str, str, str], Decimal] = defaultdict(Decimal)
+    for line, at in _lines(scope, known):
+        card, quantity = PRICE if line["account"].startswith("revenue:") else COST, -line["quantity"]
+        if not quantity or not (line["rate"] or line["unpriced"]):
+            continue
+        item = base_item(line["item"])
+        new = _rate(scope.proposed, known, card, _narrowed(line, by_id), at)
+        quantities[card, item] += quantity
+        if line["currency"] != MEMORANDUM:
+            cells.add((card, item, line["currency"]), "old_micro", -line["micro"])
+        if new is not None and new.id == line["rate"]:
+            cells.add((card, item, new.currency), "new_micro", -line["micro"])
+        elif new is not None:  # summed before it is rounded, as the books carry fractions on
+            priced[card, item, new.id, line["account"] + line["endpoint"]] += Decimal(repr(quantity))
+            by_id.setdefault(new.id, new)
+    for (card, item, id_, _), total in priced.items():
+        cells.add((card, item, by_id[id_].currency), "new_micro", by_id[id_].micro(total))
+    rows = [
+        {"card": card, "item": item, "currency": currency, "quantity": round(quantities[card, item], 6), **values,
+         "change_micro": values["new_micro"] - values["old_micro"]}
+        for (card, item, currency), values in cells
+    ]  # fmt: skip
+    return found("rate-change", rows, _NOTES)
+
+
+def proposal(text: str) -> Rate:
+    """`compute.cpu=0.031USD/core_hour` → a rate of all times that nobody stored. Raises Unprocessable."""
+    match = _PROPOSAL.fullmatch(text.strip())
+    if match is None:
+        raise Unprocessable(f"{text!r} proposes no rate: write ITEM=PRICE/UNIT, as in compute.cpu=0.031USD/core_hour.",
+                            field="propose", got=text)  # fmt: skip
+    base_units(match["item"], match["unit"])
+    price, currency = parse_price(match["price"])
+    card = PRICE if match["item"].startswith("serving.") else COST
+    return Rate(f"proposed:{text}", card, match["item"], match["unit"], price, currency, Basis.assumed.value, 0.0, None,
+                0.0, "proposed")  # fmt: skip
+
+
+def _lines(scope: Scope, known: Sequence[Rate]) -> Iterator[tuple[Row, float]]:
+    """Every line, and a moment at which its rate would be asked for.
+
+    Days in which some rate begins or ends are read from the postings, each with its own moment; all others by the day.
+    """
+    moments = {moment for rate in known for moment in (rate.valid_from, rate.valid_to) if moment is not None}
+    split = {int(moment // DAY_S) for moment in moments if moment % DAY_S}
+    days = set()
+    for row in scope.sums((*_BY, "unpriced", "day"), *_ACCOUNTS):
+        if row["day"] in split:
+            days.add(row["day"])
+        else:
+            yield row, row["day"] * DAY_S
+    for day in sorted(days):
+        for row in lines_of_day(scope.connection, scope.tenant, day, _BY, _ACCOUNTS):
+            if scope.model in (None, row["model"]) and scope.endpoint in (None, row["endpoint"]):
+                yield row, row["happened_at"]
+
+
+def _narrowed(line: Row, by_id: dict[str, Rate]) -> str:
+    """The item as its rate narrows it: by the endpoint, or as the rate that priced it did."""
+    if line["endpoint"] and line["item"].startswith("serving."):
+        return f"{line['item']}:{line['endpoint']}"
+    old = by_id.get(line["rate"])
+    return old.item if old is not None else str(line["item"])
+
+
+def _rate(proposed: Sequence[Rate], known: Sequence[Rate], card: str, item: str, at: float) -> Rate | None:
+    for rates in (proposed, known):
+        rate = rate_cards.lookup(list(rates), card, item, at, inf)
+        if rate is not None:
+            return rate
+    return None

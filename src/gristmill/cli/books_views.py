@@ -1,0 +1,99 @@
+"""How the books read in a terminal: entries, rates, reports, the check."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from gristmill.cli.formats import moment, money
+from gristmill.cli.output import Fields, facts, fits, table, text, title
+
+_ZERO_WIDTH = "\u200b"
+
+
+def check_view(check: dict[str, Any]) -> RenderableType:
+    plain = {key.replace("_", " "): text(value) for key, value in check.items() if key != "problems"}
+    problems = check.get("problems") or []
+    return Group(facts(plain), "The books balance." if not problems else "\n".join(map(text, problems)))
+
+
+def entries_view(postings: list[dict[str, Any]]) -> RenderableType:
+    """Each event with its postings below it: what came from where and went where."""
+    if not postings:
+        return "No entry yet."
+    parts: list[RenderableType] = []
+    for (event, at), lines in groupby(postings, key=lambda row: (row["event"], row["happened_at"])):
+        grid = Table.grid(Column(min_width=28), Column(min_width=15, justify="right"), Column(), padding=(0, 1))
+        for line in lines:
+            grid.add_row(f"  {line['account']}", _amount(line), _quantity(line))
+        parts += [title(f"{moment(at)}  {event}"), grid]
+    return Group(*parts)
+
+
+def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
+    """The rates, and below them where their prices come from."""
+    rows = rates if isinstance(rates, list) else [rates]
+    fields: Fields = {
+        "ITEM": "item",
+        "CARD": "card",
+        "PRICE": lambda row: f"{row['price']} {row['currency']}",
+        "UNIT": "unit",
+        "BASIS": "basis",
+        "FROM": lambda row: moment(row["valid_from"])[:10] if row["valid_from"] else "always",
+    }
+    notes = dict.fromkeys(row["note"] for row in rows if row.get("note"))
+    return Group(table(rows, fields), "", *(Text(note, style="dim") for note in notes))
+
+
+def _amount(posting: dict[str, Any]) -> str:
+    return money(None if posting.get("unpriced") else posting["micro"], posting["currency"])
+
+
+def _quantity(posting: dict[str, Any]) -> str:
+    if posting.get("quantity") is None:
+        return ""
+    return f"{text(posting['quantity'])} {posting.get('unit') or ''} ({posting['basis']})"
+
+
+def report_view(report: dict[str, Any]) -> RenderableType:
+    """A report's rows, and below them what its figures mean."""
+    return Group(rows_view(report["rows"]), "", Text(report.get("notes", ""), style="dim"))
+
+
+def rows_view(rows: list[dict[str, Any]]) -> RenderableType:
+    """One line a row; what is too wide for the terminal lies on its side, one column a row, or one block a row."""
+    keys = list(dict.fromkeys(key for row in rows for key in row if key != "currency"))  # every amount says its own
+    fields: Fields = {_heading(key).upper(): partial(_cell, key) for key in keys}
+    if not rows or fits(rows, fields):
+        return table(rows, fields, empty="Nothing to report yet.")
+    head, *rest = keys
+    names = {f"{row[head]}{_ZERO_WIDTH * number}": row for number, row in enumerate(rows)}  # headings must differ
+    turned = [{"": _heading(key)} | {name: _cell(key, row) for name, row in names.items()} for key in rest]
+    sideways: Fields = {"": "", **{name: name for name in names}}
+    if fits(turned, sideways):
+        return table(turned, sideways)
+    return Group(*(facts({_heading(key): _cell(key, row) for key in keys} | {"": ""}) for row in rows))
+
+
+def _cell(key: str, row: dict[str, Any]) -> str:
+    return _figure(key, row.get(key), row.get("currency"))
+
+
+def _heading(key: str) -> str:
+    return key.removesuffix("_micro").replace("_", " ")
+
+
+def _figure(key: str, value: Any, currency: str | None) -> str:
+    if key.endswith("_micro") and (value is None or isinstance(value, int)):
+        return money(value, currency)
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{_heading(name)} {_figure(f'{name}_micro' if key.endswith('_micro') else name, item, currency)}"
+            for name, item in value.items()
+        )
+    return text(value)
