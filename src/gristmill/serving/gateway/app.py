@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any
 
 from gristmill.core import plugins
@@ -92,14 +93,22 @@ def _refusal(dialect: Dialect, error: GristmillError) -> Reply:
 
 
 async def _send(scope: Scope, send: Send, reply: Reply, request_id: bytes, model: str = "") -> None:
+    respond = scope.get(RESPOND)
+    if respond is not None and scope["method"] != "HEAD":
+        head = b"%bcontent-length: %d\r\n" % (_lines(reply.headers, model), len(reply.body))
+        respond(reply.status, head + b"x-request-id: %b\r\n" % request_id if request_id else head, reply.body)
+        return
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
     if request_id:
         headers.append((b"x-request-id", request_id))
     if model:
         headers.append((b"x-gristmill-model", model.encode()))
-    respond = scope.get(RESPOND)
-    if respond is not None and scope["method"] != "HEAD":
-        respond(reply.status, b"".join([b"%b: %b\r\n" % header for header in headers]), reply.body)
-        return
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+@lru_cache(maxsize=1024)
+def _lines(headers: tuple[Header, ...], model: str) -> bytes:
+    """As they stand in the response; most answers share theirs."""
+    named = headers + ((b"x-gristmill-model", model.encode()),) if model else headers
+    return b"".join([b"%b: %b\r\n" % header for header in named])

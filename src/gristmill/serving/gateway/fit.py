@@ -78,9 +78,7 @@ class InputFit:
         spec = self.spec(name)
         if dtype != spec.dtype:
             _refuse(name, f"datatype {spec.dtype}", dtype)
-        if len(shape) != len(spec.shape) or any(
-            want not in (-1, have) for want, have in zip(spec.shape, shape, strict=True)
-        ):
+        if len(shape) != len(spec.shape) or (shape[1:] != spec.shape[1:] and not _agrees(spec.shape, shape)):
             _refuse(name, f"shape {list(spec.shape)}", str(list(shape)))
         if shape[0] < 1:
             _refuse(name, "at least 1 row", "0 rows")
@@ -100,6 +98,10 @@ class InputFit:
             parts.append(tensor.data)
             shapes.append(tensor.shape[1:])
         return TensorJob(tuple(parts), tuple(shapes)), rows
+
+
+def _agrees(wanted: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return all(want in (-1, have) for want, have in zip(wanted[1:], shape[1:], strict=True))
 
 
 def check_values(spec: TensorSpec, tensor: Given) -> None:

@@ -68,6 +68,7 @@ class PatientProtocol(HttpToolsProtocol):
         cycle.response_started = cycle.response_complete = True
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         self.transport.write(b"".join((STATUS_LINE[status], head, end, body)))
+        cycle.scope.pop(RESPOND)  # type: ignore[typeddict-item]  # else a ring, left to the garbage collector
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
