@@ -141,8 +141,9 @@ rates = Table(
 events = Table(
     "events", metadata,
     _text("id"), _text("tenant"), _text("kind"), _text("payload_hash"), _json("payload"), _time("happened_at"),
-    _time("recorded_at"), _text("reverses", null=True),
+    _time("recorded_at"), _text("reverses", null=True), _text("rerates", null=True),
     PrimaryKeyConstraint("id"), UniqueConstraint("reverses"), Index(None, "tenant", "happened_at"),
+    Index(None, "rerates"),
 )
 postings = Table(
     "postings", metadata,
@@ -151,9 +152,10 @@ postings = Table(
     Column("quantity", Float(53), nullable=True), _text("unit", null=True), _text("basis"), _text("rate", null=True),
     Column("unpriced", Boolean, nullable=False, default=False), _time("happened_at"),
     _text("model", null=True), _text("version", null=True), _text("endpoint", null=True), _text("run", null=True),
-    _text("item", null=True),
+    _text("item", null=True), Column("error", Float(53), nullable=True),
     PrimaryKeyConstraint("number"), ForeignKeyConstraint(["event"], ["events.id"]),
     Index(None, "tenant", "account"), Index(None, "event"), Index(None, "version"),
+    Index(None, "tenant", "happened_at"),
 )
 balances = Table(
     "balances", metadata,  # sums of postings by day and dimension, moved in the postings' own transaction
@@ -161,7 +163,7 @@ balances = Table(
     _text("currency"), _text("unit"), _text("basis"), _text("rate"), Column("unpriced", Boolean, nullable=False),
     _text("model"), _text("version"), _text("endpoint"), _text("run"), Column("micro", BigInteger, nullable=False),
     Column("quantity", Float(53), nullable=False), Column("unknown", BigInteger, nullable=False),
-    Column("entries", BigInteger, nullable=False),
+    Column("entries", BigInteger, nullable=False), Column("band", Float(53), nullable=False, server_default="0"),
     PrimaryKeyConstraint("key"), Index(None, "tenant", "account"), Index(None, "tenant", "version"),
     Index(None, "tenant", "run"),
 )
