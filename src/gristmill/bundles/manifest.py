@@ -28,6 +28,7 @@ class Lineage(msgspec.Struct, frozen=True):
     recipe: dict[str, Any] | None = None
     code: str = ""
     parent: str | None = None  # NAME@VERSION that this one was made from
+    imported_from: str | None = None  # the file, folder or URI that it was imported from
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

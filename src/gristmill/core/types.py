@@ -21,6 +21,8 @@ class RunKind(StrEnum):
     search = "search"
     explain = "explain"
     batch = "batch"
+    import_ = "import"
+    export = "export"
 
 
 class RunState(StrEnum):
@@ -49,6 +51,13 @@ class Basis(StrEnum):
     assumed = "assumed"
 
 
+# The Open Inference Protocol's dtypes as numpy writes them: little-endian. BYTES and BF16 have no equal there.
+DTYPES = {
+    "BOOL": "|b1", "UINT8": "|u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "|i1", "INT16": "<i2",
+    "INT32": "<i4", "INT64": "<i8", "FP16": "<f2", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
+
+
 class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One named tensor: `dtype` in the Open Inference Protocol's names, -1 in `shape` for a free dimension.
 
@@ -73,6 +82,7 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: tuple[str, ...] | None = None  # class names in the order of the outputs' last dimension
     features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input
     target: str | None = None
+    scores: str = "logits"  # what a classifier itself gives: `logits`, or `probabilities` where its softmax is inside
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -139,6 +149,8 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     dataset: DatasetRef | None = None
     version: VersionRef | None = None  # evaluate, explain: the subject
     against: VersionRef | None = None  # evaluate: the rival of the paired test
+    imported: ImportRef | None = None  # import
+    format: str | None = None  # export: the format that is asked for
     code: str = ""  # gristmill's version, for lineage
     checkpoint_every_s: float = 1.0  # at least: a trainer keeps saving below 2 % of its time
 
@@ -160,6 +172,28 @@ class VersionRef(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     digest: str
     folder: str
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What who imports a model says of it; what its file says itself need not be said."""
+
+    name: str | None = None  # of the model; the file's own name where absent
+    task: str | None = None  # `tensors` where absent: tensors in, tensors out
+    inputs: tuple[TensorSpec, ...] = ()  # of a file that has no signature
+    labels: tuple[str, ...] | None = None  # class names in the order of the outputs
+    architecture: str | None = None  # of weights alone
+    mean: tuple[float, ...] | None = None  # of an image's channels, as fractions of 1
+    std: tuple[float, ...] | None = None
+    licence: str | None = None
+
+
+class ImportRef(msgspec.Struct, frozen=True, kw_only=True):
+    """What an import run reads: an uploaded file or packed folder, or a URI that it fetches."""
+
+    source: str  # the file's or folder's name where it came from, or hf://org/name, mlflow://name/version
+    told: Told
+    upload: str | None = None  # path of the uploaded file
+    packed: bool = False  # the upload is a tar of a folder
 
 
 class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):

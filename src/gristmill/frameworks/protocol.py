@@ -10,7 +10,7 @@ import numpy as np
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.types import Resources
-from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.protocol import ModelOutput, Tensors
 from gristmill.tasks.recipe import Recipe
 
 
@@ -80,8 +80,8 @@ class Runtime(Protocol):
         """Open a verified bundle. Runs no code from it. Raises CorruptBundle or Unprocessable with one sentence."""
         ...
 
-    def infer(self, inputs: Tensors) -> np.ndarray:
-        """Model tensors → the model's output, float32 [N, K] (logits or values)."""
+    def infer(self, inputs: Tensors) -> ModelOutput:
+        """Model tensors → the model's output, float32 [N, K] (logits or values), or several by name."""
         ...
 
     def close(self) -> None: ...

@@ -10,8 +10,7 @@ import numpy as np
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Signature, TensorSpec
 from gristmill.tasks.metrics import classification_metrics
-
-Tensors = dict[str, np.ndarray]
+from gristmill.tasks.protocol import ModelOutput, ModelTensors, Tensors, only, shapes_of
 
 
 class Classification:
@@ -21,9 +20,12 @@ class Classification:
     primary_metric = "accuracy"
     higher_is_better = True
 
-    def outputs(self, model_output: np.ndarray, signature: Signature) -> Tensors:
-        """Softmax over the last dimension, in float32."""
-        shifted = model_output - model_output.max(axis=-1, keepdims=True)
+    def outputs(self, model_output: ModelOutput, signature: Signature) -> Tensors:
+        """Softmax over the last dimension, in float32, where the model has none of its own."""
+        scores = only(model_output)
+        if signature.scores == "probabilities":
+            return {"probabilities": scores}
+        shifted = scores - scores.max(axis=-1, keepdims=True)
         np.exp(shifted, out=shifted)
         shifted /= shifted.sum(axis=-1, keepdims=True)
         return {"probabilities": shifted}
@@ -34,6 +36,24 @@ class Classification:
 
 def probability_outputs(labels: Sequence[str]) -> tuple[TensorSpec, ...]:
     return (TensorSpec("probabilities", "FP32", (-1, len(labels)), 0.0, 1.0),)
+
+
+def adopted_labels(model: ModelTensors) -> tuple[str, ...]:
+    """The class names of a model that gives one tensor [N, K]. Raises Unprocessable when they are not K."""
+    shapes = [spec.shape for spec in model.outputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2:
+        raise Unprocessable(
+            f"A classifier gives one tensor of shape [-1, K], and this model gives {shapes_of(model.outputs)}: "
+            "import it with --task tensors.", field="task",
+        )  # fmt: skip
+    if model.labels is None:
+        raise Unprocessable("The file does not name its classes: give --labels FILE with one name a line.",
+                            field="labels")  # fmt: skip
+    classes = shapes[0][1]
+    if classes not in (-1, len(model.labels)):
+        raise Unprocessable(f"The model has {classes} classes, and there are {len(model.labels)} labels.",
+                            field="labels", expected=classes, got=len(model.labels))  # fmt: skip
+    return model.labels
 
 
 def ranked(outputs: Tensors, signature: Signature, parameters: Mapping[str, Any]) -> list[list[dict[str, Any]]]:

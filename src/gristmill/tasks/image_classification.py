@@ -13,12 +13,13 @@ from PIL import Image, UnidentifiedImageError
 
 from gristmill.core.errors import Malformed, Unprocessable, UnsupportedMediaType
 from gristmill.core.types import Signature, TensorSpec
-from gristmill.tasks.classification import Classification, encode_labels, probability_outputs, ranked
+from gristmill.tasks.classification import Classification, adopted_labels, encode_labels, probability_outputs, ranked
 from gristmill.tasks.options import check_options
-from gristmill.tasks.preprocessing import Preprocessing, fit_image
-from gristmill.tasks.protocol import Columns, Examples, Tensors
+from gristmill.tasks.preprocessing import NormaliseImage, Preprocessing, fit_image
+from gristmill.tasks.protocol import Columns, Examples, ModelTensors, Tensors, shapes_of
 
 MAX_PIXELS = 50_000_000  # of one picture before resizing: 200 MB decoded
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}  # Pillow's, by channels
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 
 
@@ -50,6 +51,18 @@ class ImageClassification(Classification):
         check_options(options, {})
         return Preprocessing(fit_image(train.inputs["image"]))
 
+    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing]:
+        """A model of one float tensor [N, C, H, W] or [N, H, W, C] takes pictures of that size."""
+        height, width, channels, last = _picture(model)
+        labels = adopted_labels(model)
+        mean, std = model.mean or (0.0,) * channels, model.std or (1.0,) * channels
+        if len(mean) != channels or len(std) != channels:
+            raise Unprocessable(f"The picture has {channels} channels: --mean and --std take as many numbers.",
+                                field="mean", expected=channels, got=len(mean))  # fmt: skip
+        image = TensorSpec("image", "UINT8", (-1, height, width, channels))
+        signature = Signature(self.name, (image,), probability_outputs(labels), labels)
+        return signature, Preprocessing(NormaliseImage(mean, std, last))
+
     def parse(self, payload: Any, content_type: str | None, signature: Signature) -> Tensors:
         """Bytes of one picture, base64 text of one, or a list of such; resized to the size of training."""
         pictures = payload if isinstance(payload, list) else [payload]
@@ -60,6 +73,21 @@ class ImageClassification(Classification):
 
     def answers(self, outputs: Tensors, signature: Signature, parameters: Mapping[str, Any]) -> list[Any]:
         return ranked(outputs, signature, parameters)
+
+
+def _picture(model: ModelTensors) -> tuple[int, int, int, bool]:
+    """Height, width, channels, and whether the channels are last. Raises Unprocessable."""
+    shapes = [spec.shape for spec in model.inputs]
+    if len(shapes) == 1 and len(shapes[0]) == 4:
+        _, first, second, third = shapes[0]
+        if first in _MODES and min(second, third) > 0:
+            return second, third, first, False
+        if third in _MODES and min(first, second) > 0:
+            return first, second, third, True
+    raise Unprocessable(
+        f"An image classifier takes one tensor [-1, channels, height, width], and this one takes "
+        f"{shapes_of(model.inputs)}: give its size with --input, or import it with --task tensors.", field="task",
+    )  # fmt: skip
 
 
 def _bytes(picture: Any) -> bytes:
@@ -83,7 +111,7 @@ def _decoded(data: bytes, shape: Sequence[int]) -> np.ndarray:
                     f"The image has {picture.width} × {picture.height} pixels: at most {MAX_PIXELS} are taken.",
                     field="inputs",
                 )
-            converted = picture.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+            converted = picture.convert(_MODES[channels])
             if converted.size != (width, height):
                 converted = converted.resize((width, height), Image.Resampling.BILINEAR)
             return np.asarray(converted, np.uint8).reshape(height, width, channels)

@@ -13,6 +13,22 @@ TOKEN = re.compile(r"\w+|[^\w\s]")
 PADDING, UNKNOWN = 0, 1
 
 
+class PassThrough(msgspec.Struct, frozen=True, tag="pass-through"):
+    """Raw tensors are the model's own."""
+
+    def apply(self, raw: Tensors) -> Tensors:
+        return raw
+
+    def attribute_back(self, attributions: Tensors, raw: Tensors) -> tuple[np.ndarray, list[tuple[str, ...]] | None]:
+        """Of the one tensor that there is."""
+        (values,) = attributions.values()
+        return values, None
+
+    def baseline(self, raw: Tensors) -> Tensors:
+        """Zeros."""
+        return {name: np.zeros_like(values) for name, values in raw.items()}
+
+
 class Standardise(msgspec.Struct, frozen=True, tag="standardise"):
     """`features` [N, F] → (x − mean) / std; missing values (NaN) first become `fill` where it was fitted."""
 
@@ -69,10 +85,12 @@ class EncodeColumns(msgspec.Struct, frozen=True, tag="encode-columns"):
 
 
 class NormaliseImage(msgspec.Struct, frozen=True, tag="normalise-image"):
-    """`image` uint8 [N, H, W, C] → float32 [N, C, H, W], (x / 255 − mean) / std by channel."""
+    """`image` uint8 [N, H, W, C] → float32 [N, C, H, W], (x / 255 − mean) / std by channel; [N, H, W, C] where the
+    model has its channels last."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    channels_last: bool = False
 
     def apply(self, raw: Tensors) -> Tensors:
         std = np.asarray(self.std, np.float64)
@@ -81,10 +99,10 @@ class NormaliseImage(msgspec.Struct, frozen=True, tag="normalise-image"):
         image = raw["image"].astype(np.float32)
         image *= scale
         image -= shift
-        return {"image": np.ascontiguousarray(image.transpose(0, 3, 1, 2))}
+        return {"image": image if self.channels_last else np.ascontiguousarray(image.transpose(0, 3, 1, 2))}
 
     def attribute_back(self, attributions: Tensors, raw: Tensors) -> tuple[np.ndarray, list[tuple[str, ...]] | None]:
-        return attributions["image"].sum(axis=1), None
+        return attributions["image"].sum(axis=3 if self.channels_last else 1), None
 
     def baseline(self, raw: Tensors) -> Tensors:
         """A black image."""
@@ -120,7 +138,7 @@ class Tokenise(msgspec.Struct, frozen=True, tag="tokenise"):
         return [split_tokens(value, self.lowercase)[: self.max_length] for value in raw["text"].reshape(-1)]
 
 
-Step = Standardise | EncodeColumns | NormaliseImage | Tokenise
+Step = PassThrough | Standardise | EncodeColumns | NormaliseImage | Tokenise
 
 
 class Preprocessing(msgspec.Struct, frozen=True):

@@ -7,11 +7,47 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from gristmill.core.types import Signature
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import Signature, TensorSpec
 from gristmill.tasks.preprocessing import Preprocessing
 
 Tensors = dict[str, np.ndarray]  # by name; the first dimension of each is the batch
 Columns = Mapping[str, np.ndarray]  # of a dataset: numbers, uint8 images [N,H,W,C], or objects (str, bytes)
+
+
+ModelOutput = np.ndarray | Tensors  # one array [N, ...], or each by its name where a model has several
+
+
+def only(model_output: ModelOutput) -> np.ndarray:
+    """The one output of a model whose task needs one. Raises Unprocessable when it has several."""
+    if isinstance(model_output, np.ndarray):
+        return model_output
+    if len(model_output) != 1:
+        raise Unprocessable(f"The model has the outputs {', '.join(model_output)}: its task needs one.")
+    return next(iter(model_output.values()))
+
+
+class ModelTensors(NamedTuple):
+    """What an imported model says that it takes and gives, and what is known of its raw examples beside."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: tuple[str, ...] | None = None
+    mean: tuple[float, ...] | None = None  # of an image's channels, as fractions of 1
+    std: tuple[float, ...] | None = None
+
+
+def shapes_of(specs: Sequence[TensorSpec]) -> str:
+    """`image FP32 [-1, 3, 32, 32], ...` for a sentence."""
+    return ", ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs) or "nothing"
+
+
+class Adopting(Protocol):
+    """A task that takes models which were not trained here."""
+
+    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing]:
+        """How raw values become the model's own tensors. Raises Unprocessable saying what lacks or does not fit."""
+        ...
 
 
 class Examples(NamedTuple):
@@ -50,7 +86,7 @@ class Task(Protocol):
         """
         ...
 
-    def outputs(self, model_output: np.ndarray, signature: Signature) -> Tensors:
+    def outputs(self, model_output: ModelOutput, signature: Signature) -> Tensors:
         """The model's logits [N,K] or values [N,1] → the signature's outputs (`probabilities`, `prediction`)."""
         ...
 

@@ -10,9 +10,9 @@ import numpy as np
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import TensorSpec
 from gristmill.tasks.options import check_options
-from gristmill.tasks.preprocessing import Preprocessing, fit_columns, fit_standardise
+from gristmill.tasks.preprocessing import Preprocessing, Standardise, fit_columns, fit_standardise
+from gristmill.tasks.protocol import ModelTensors, Tensors, shapes_of
 
-Tensors = dict[str, np.ndarray]
 Signed = tuple[TensorSpec, ...]
 
 
@@ -48,6 +48,20 @@ def fit_features(inputs: Tensors, options: Mapping[str, Any]) -> Preprocessing:
     if set(inputs) == {"features"} and inputs["features"].dtype != object:
         return Preprocessing(fit_standardise(inputs["features"], impute=bool(np.isnan(inputs["features"]).any())))
     return Preprocessing(fit_columns(inputs))
+
+
+def adopt_features(model: ModelTensors) -> tuple[Signed, tuple[str, ...], Preprocessing]:
+    """Rows of numbers, as they are, into a model of one tensor [N, F]. Raises Unprocessable."""
+    shapes = [spec.shape for spec in model.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 2 or shapes[0][1] < 1:
+        raise Unprocessable(
+            f"A tabular model takes one tensor of shape [-1, F], and this one takes {shapes_of(model.inputs)}: "
+            "import it with --task tensors.", field="task",
+        )  # fmt: skip
+    width = shapes[0][1]
+    features = tuple(f"feature_{place}" for place in range(width))
+    zeros, ones = (0.0,) * width, (1.0,) * width
+    return (TensorSpec("features", "FP32", (-1, width)),), features, Preprocessing(Standardise(zeros, ones))
 
 
 def parse_rows(payload: Any, features: Sequence[str], specs: Signed) -> Tensors:

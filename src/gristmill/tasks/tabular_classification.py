@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gristmill.core.types import Signature
-from gristmill.tasks.classification import Classification, encode_labels, probability_outputs, ranked
+from gristmill.tasks.classification import Classification, adopted_labels, encode_labels, probability_outputs, ranked
 from gristmill.tasks.preprocessing import Preprocessing
-from gristmill.tasks.protocol import Columns, Examples, Tensors
-from gristmill.tasks.tabular import feature_inputs, feature_specs, fit_features, parse_rows
+from gristmill.tasks.protocol import Columns, Examples, ModelTensors, Tensors
+from gristmill.tasks.tabular import adopt_features, feature_inputs, feature_specs, fit_features, parse_rows
 
 
 class TabularClassification(Classification):
@@ -28,6 +28,11 @@ class TabularClassification(Classification):
 
     def fit_preprocessing(self, train: Examples, options: Mapping[str, Any]) -> Preprocessing:
         return fit_features(train.inputs, options)
+
+    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing]:
+        inputs, features, preprocessing = adopt_features(model)
+        labels = adopted_labels(model)
+        return Signature(self.name, inputs, probability_outputs(labels), labels, features), preprocessing
 
     def parse(self, payload: Any, content_type: str | None, signature: Signature) -> Tensors:
         return parse_rows(payload, signature.features or (), signature.inputs)

@@ -11,8 +11,8 @@ from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Signature, TensorSpec
 from gristmill.tasks.metrics import regression_metrics
 from gristmill.tasks.preprocessing import Preprocessing
-from gristmill.tasks.protocol import Columns, Examples, Tensors
-from gristmill.tasks.tabular import feature_inputs, feature_specs, fit_features, parse_rows
+from gristmill.tasks.protocol import Columns, Examples, ModelOutput, ModelTensors, Tensors, only
+from gristmill.tasks.tabular import adopt_features, feature_inputs, feature_specs, fit_features, parse_rows
 
 
 class TabularRegression:
@@ -41,12 +41,17 @@ class TabularRegression:
     def fit_preprocessing(self, train: Examples, options: Mapping[str, Any]) -> Preprocessing:
         return fit_features(train.inputs, options)
 
+    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing]:
+        inputs, features, preprocessing = adopt_features(model)
+        prediction = (TensorSpec("prediction", "FP32", (-1, 1)),)
+        return Signature(self.name, inputs, prediction, features=features), preprocessing
+
     def parse(self, payload: Any, content_type: str | None, signature: Signature) -> Tensors:
         return parse_rows(payload, signature.features or (), signature.inputs)
 
-    def outputs(self, model_output: np.ndarray, signature: Signature) -> Tensors:
+    def outputs(self, model_output: ModelOutput, signature: Signature) -> Tensors:
         """Values [N, 1] in the target's own unit."""
-        return {"prediction": model_output.reshape(-1, 1)}
+        return {"prediction": only(model_output).reshape(-1, 1)}
 
     def answers(self, outputs: Tensors, signature: Signature, parameters: Mapping[str, Any]) -> list[Any]:
         return [float(value) for value in outputs["prediction"][:, 0]]

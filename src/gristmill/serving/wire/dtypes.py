@@ -6,20 +6,9 @@ from typing import Any
 
 import numpy as np
 
-NUMPY: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    "UINT8": np.dtype("<u1"),
-    "UINT16": np.dtype("<u2"),
-    "UINT32": np.dtype("<u4"),
-    "UINT64": np.dtype("<u8"),
-    "INT8": np.dtype("<i1"),
-    "INT16": np.dtype("<i2"),
-    "INT32": np.dtype("<i4"),
-    "INT64": np.dtype("<i8"),
-    "FP16": np.dtype("<f2"),
-    "FP32": np.dtype("<f4"),
-    "FP64": np.dtype("<f8"),
-}
+from gristmill.core.types import DTYPES
+
+NUMPY: dict[str, np.dtype[Any]] = {name: np.dtype(code) for name, code in DTYPES.items()}
 ITEM_BYTES: dict[str, int] = {name: dtype.itemsize for name, dtype in NUMPY.items()} | {"BF16": 2}
 FLOATS = frozenset(("FP16", "BF16", "FP32", "FP64"))
 INTEGERS = frozenset(name for name in NUMPY if "INT" in name)

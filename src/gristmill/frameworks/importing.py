@@ -1,0 +1,48 @@
+"""What a framework brings to take in a model of its format: one Importer a format, beside the framework's runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from gristmill.core.types import Resources, TensorSpec, Told
+from gristmill.tasks.preprocessing import Preprocessing
+
+
+class ImportJob(NamedTuple):
+    """`source`: a stranger's file or folder. `weights`: a new folder for what the bundle keeps of it."""
+
+    source: Path
+    told: Told
+    weights: Path
+    resources: Resources
+
+
+class Imported(NamedTuple):
+    """What the file says of itself: the model's own tensors, and how the runtime opens it from the bundle."""
+
+    framework: str
+    runtime: str
+    architecture: dict[str, Any]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parameters: int
+    licence: str | None = None
+    labels: tuple[str, ...] | None = None
+    task: str | None = None
+    preprocessing: Preprocessing | None = None  # where the format carries its own
+
+
+class Importer(Protocol):
+    """Registered in `gristmill.importers` under the format's name. Made with no arguments; its module is light."""
+
+    def recognises(self, source: Path) -> bool:
+        """By names and first bytes: nothing is loaded, no framework imported."""
+        ...
+
+    def read(self, job: ImportJob) -> Imported:
+        """Refuse what could run code, then read; the runtime's own check of the bundle finds the same again.
+
+        Raises Unprocessable or CorruptBundle with one sentence that says what to do.
+        """
+        ...
