@@ -18,6 +18,7 @@ from gristmill.core.files import full_disk_is_said
 
 MAX_FILES = 200_000
 _CHUNK = 2**20
+_SMALL = 256 * 2**20  # what may unpack to any multiple of its size
 
 _Member = tuple[str, BinaryIO]
 
@@ -105,3 +106,28 @@ def write_tar(folder: Path, path: Path) -> None:
                 entry.size = file.stat().st_size
                 with file.open("rb") as content:
                     tar.addfile(entry, content)
+
+
+def check_zip(path: Path, most_expansion: int = 100) -> list[str]:
+    """Names in a zip that a library reads in place. Raises Malformed (a path out of it, a link), TooLarge (a bomb).
+
+    Weights hardly compress: what declares `most_expansion` times its own size is made to fill memory. Readers stop at
+    the declared sizes, so those are what counts.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
+        raise Malformed(f"{path.name} is not a readable zip file.") from error
+    for member in members:
+        try:
+            check_path(member.filename.rstrip("/"))
+        except CorruptBundle:
+            raise Malformed(f"{member.filename!r} in {path.name} is not a path inside it.") from None
+        mode = member.external_attr >> 16
+        if stat.S_IFMT(mode) and not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise Malformed(f"{member.filename!r} in {path.name} is a link or a special file.")
+    declared = sum(member.file_size for member in members)
+    if declared > _SMALL and declared > most_expansion * path.stat().st_size:
+        raise TooLarge(f"{path.name} unpacks to {declared} bytes, far more than weights do: it is refused.")
+    return [member.filename for member in members]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,9 @@ from rich.console import RenderableType
 
 from gristmill.cli.arguments import Reference, Version, split
 from gristmill.cli.connection import connect
+from gristmill.cli.exports import export
 from gristmill.cli.formats import moment, size, tested
+from gristmill.cli.imports import import_, tensors
 from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
 app = typer.Typer(no_args_is_help=True, help="Models, their versions and aliases.")
@@ -40,28 +41,8 @@ def show_(model: Reference, as_json: AsJson = False) -> None:
     show(found, as_json, version_view if version else model_view)
 
 
-@app.command("import")
-def import_(
-    path: Annotated[Path, typer.Argument(exists=True, help="A bundle's folder, or a tar of one.")],
-    as_json: AsJson = False,
-) -> None:
-    """Import a bundle as a new version; its digests and golden answers are checked first."""
-    with connect() as client:
-        version = client.models.import_(path)
-    show(version, as_json, lambda made: f"Imported as {made['model']}@{made['version']}.")
-
-
-@app.command()
-def export(
-    version: Version,
-    path: Annotated[Path, typer.Argument(help="The tar file to write.")],
-    as_json: AsJson = False,
-) -> None:
-    """Export a version's bundle as a tar file."""
-    with connect() as client:
-        written = client.models.export(*split(version), path)
-    document = {"version": version, "path": str(written or path)}
-    show(document, as_json, lambda done: f"{done['version']} is in {done['path']}.")
+app.command("import")(import_)
+app.command()(export)
 
 
 @app.command()
@@ -126,6 +107,8 @@ def version_view(version: dict[str, Any]) -> RenderableType:
             "architecture": text(manifest.get("architecture")),
             "parameters": manifest.get("parameters"),
             "size": size(_bytes(manifest)),
+            **tensors(manifest.get("signature") or {}),
+            "imported from": (manifest.get("lineage") or {}).get("imported_from"),
             "licence": manifest.get("licence") or "not stated",
             **{name: text(value) for name, value in (version.get("metrics") or {}).items()},
             "datasets": text((manifest.get("lineage") or {}).get("datasets")),

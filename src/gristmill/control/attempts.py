@@ -23,7 +23,7 @@ _UNKNOWN_USE = ResourceUse(0.0, 0.0, 0, Measure(None, "J", Basis.measured, "the 
 
 def ended(platform: Platform, run: Run, result: RunResult) -> None:
     """The attempt wrote a result: done, failed, cancelled, or stopped with the platform and queued again."""
-    if result.state == RunState.succeeded and run.kind == RunKind.train:
+    if result.state == RunState.succeeded and result.bundle_digest is not None:
         _made(platform, run, result)
     elif result.state == RunState.succeeded:
         _close(platform, run, RunState.succeeded, result.use, metrics=result.metrics, report=result.report)
@@ -110,5 +110,5 @@ def _added(before: dict[str, Any], use: ResourceUse) -> ResourceUse:
         old.cpu_s + use.cpu_s,
         max(old.peak_memory_bytes, use.peak_memory_bytes),
         msgspec.structs.replace(source, value=sum(known) if known else None),
-        old.gpu_s + use.gpu_s,
+        None if old.gpu_s is None and use.gpu_s is None else (old.gpu_s or 0.0) + (use.gpu_s or 0.0),
     )

@@ -46,7 +46,8 @@ def version_made(
     connection: Connection, tenant: str, manifest: Manifest, version: int, run: str | None, at: float
 ) -> None:
     """What the run and its datasets cost goes into the version."""
-    datasets = list(manifest.lineage.datasets) if run is not None else []  # an import's were paid for elsewhere
+    trained_here = run is not None and manifest.lineage.run == run
+    datasets = list(manifest.lineage.datasets) if trained_here else []  # a bundle's that comes back were paid for
     tell(connection, events.version_made(tenant, manifest.name, version, run, datasets, at))
 
 

@@ -1,15 +1,13 @@
-"""What is done to versions besides reading them: verify, retire, import."""
+"""What is done to versions besides reading them: verify and retire."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gristmill.books import events
 from gristmill.control import bookkeeping, records
 from gristmill.control.access import Caller
 from gristmill.core.errors import Conflict
-from gristmill.core.ids import check_name
 from gristmill.registry import bundles, versions
 
 if TYPE_CHECKING:
@@ -36,14 +34,3 @@ def retire(platform: Platform, by: Caller, model: str, version: int) -> Document
         bookkeeping.tell(connection, events.version_retired(by.tenant, model, version, now))
         records.note(connection, by.tenant, now, by.key, "models.retire", f"{model}@{version}")
     return {"model": model, "version": version, "state": "retired"}
-
-
-def import_bundle(platform: Platform, by: Caller, folder: Path) -> Document:
-    digest, manifest = bundles.store_bundle(folder, platform.blobs)
-    check_name(manifest.name, "model")
-    now = platform.clock.now()
-    with platform.database.write() as connection:
-        number = versions.register(connection, by.tenant, manifest, digest, None, now)
-        bookkeeping.tell(connection, events.version_made(by.tenant, manifest.name, number, None, [], now))
-        records.note(connection, by.tenant, now, by.key, "models.import", f"{manifest.name}@{number}", digest=digest)
-    return {"model": manifest.name, "version": number, "digest": digest, "task": manifest.task}

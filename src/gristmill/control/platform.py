@@ -7,7 +7,6 @@ document; the controller does the rest. All are safe to call from any thread. Th
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any
 
 from gristmill.control import access, endpoints, models, runs
@@ -110,10 +109,6 @@ class Platform:
     def retire_version(self, by: Caller, model: str, version: int) -> Document:
         """Write off what is left of it; it stays in history. Raises NotFound; Conflict when an endpoint serves it."""
         return models.retire(self, by, model, version)
-
-    def import_bundle(self, by: Caller, folder: Path) -> Document:
-        """Verify the unpacked bundle in `folder`, store it and register it as its model's next version. Slow."""
-        return models.import_bundle(self, by, folder)
 
     # --- endpoints
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
+from gristmill.control import uploads
 from gristmill.control.platform import Platform
 from gristmill.control.state import Run
-from gristmill.core.types import DatasetRef, RunKind, RunSpec, VersionRef
+from gristmill.core.types import DatasetRef, ImportRef, RunKind, RunSpec, Told, VersionRef
 from gristmill.data import records as datasets
 from gristmill.registry import bundles, versions
 
@@ -12,8 +15,6 @@ from gristmill.registry import bundles, versions
 def spec_of(platform: Platform, run: Run, code: str) -> RunSpec:
     """Raises NotFound, CorruptBundle, StorageFull: versions to evaluate are unpacked and verified here."""
     request = run.request
-    with platform.database.read() as connection:
-        dataset = datasets.resolve(connection, run.tenant, request["dataset"])
     recipe = request.get("recipe")
     return RunSpec(
         id=run.id,
@@ -25,16 +26,33 @@ def spec_of(platform: Platform, run: Run, code: str) -> RunSpec:
         blobs_url=platform.settings.blobs_url,
         recipe=recipe,
         model=run.name if recipe else None,
-        dataset=DatasetRef(
-            name=dataset.name,
-            version=dataset.version,
-            digest=dataset.digest,
-            licence=dataset.licence,
-            manifest=dataset.manifest,
-        ),
+        dataset=_dataset(platform, run.tenant, request.get("dataset")),
         version=_unpacked(platform, run.tenant, request.get("version")),
         against=_unpacked(platform, run.tenant, request.get("against")),
+        imported=_imported(platform, run) if run.kind == RunKind.import_ else None,
+        format=request.get("format"),
         code=code,
+    )
+
+
+def _dataset(platform: Platform, tenant: str, reference: str | None) -> DatasetRef | None:
+    if reference is None:
+        return None
+    with platform.database.read() as connection:
+        found = datasets.resolve(connection, tenant, reference)
+    return DatasetRef(
+        name=found.name, version=found.version, digest=found.digest, licence=found.licence, manifest=found.manifest
+    )
+
+
+def _imported(platform: Platform, run: Run) -> ImportRef:
+    request = run.request
+    path = uploads.find(platform, run.tenant, request["upload"]) if request["upload"] else None
+    return ImportRef(
+        source=request["source"],
+        told=msgspec.convert(request["told"], Told),
+        upload=str(path) if path else None,
+        packed=path is not None and path.suffix == uploads.PACKED,
     )
 
 

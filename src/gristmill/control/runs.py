@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gristmill.control import records
+from gristmill.control import records, uploads
 from gristmill.control.access import Caller
 from gristmill.control.resources import capacity, check_possible
 from gristmill.control.run_folders import decode_event
 from gristmill.control.state import Run
 from gristmill.core import plugins
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
-from gristmill.core.ids import new_id
-from gristmill.core.types import Resources, RunKind, RunState
+from gristmill.core.ids import check_name, new_id
+from gristmill.core.types import Resources, RunKind, RunState, Told
 from gristmill.data import records as datasets
 from gristmill.registry import versions
 from gristmill.tasks.recipe import parse_recipe
@@ -40,6 +40,14 @@ class _Evaluate(msgspec.Struct, forbid_unknown_fields=True, tag="evaluate", tag_
     resources: Resources = Resources()
 
 
+class _Import(msgspec.Struct, forbid_unknown_fields=True, tag="import", tag_field="kind"):
+    source: str
+    upload: str | None = None
+    told: Told = Told()
+    priority: int = 0
+    resources: Resources = Resources()
+
+
 class _Wanted(msgspec.Struct):
     """A request with every name resolved to a version: it means the same whenever the run starts."""
 
@@ -52,13 +60,15 @@ class _Wanted(msgspec.Struct):
 
 def submit(platform: Platform, by: Caller, request: Document) -> Document:
     try:
-        asked = msgspec.convert(request, _Train | _Evaluate)
+        asked = msgspec.convert(request, _Train | _Evaluate | _Import)
     except msgspec.ValidationError as error:
         kind = request.get("kind")
         raise Unprocessable(f"The run that is asked for ({kind!r}) is not valid: {error}.", field="kind") from None
     with platform.database.write() as connection:
         if isinstance(asked, _Train):
             wanted = _train(connection, by.tenant, asked)
+        elif isinstance(asked, _Import):
+            wanted = _import(platform, by.tenant, asked)
         else:
             wanted = _evaluate(connection, by.tenant, asked)
         check_possible(wanted.resources, capacity(platform.settings))
@@ -95,6 +105,19 @@ def _evaluate(connection: records.Connection, tenant: str, asked: _Evaluate) -> 
         "against": rival.reference if rival else None,
     }
     return _Wanted(RunKind.evaluate, subject.reference, request, asked.resources, asked.priority)
+
+
+def _import(platform: Platform, tenant: str, asked: _Import) -> _Wanted:
+    if asked.upload is None and "://" not in asked.source:
+        raise Unprocessable("An import needs an upload, or a source such as hf://ORG/NAME.", field="upload")
+    if asked.upload is not None:
+        uploads.find(platform, tenant, asked.upload)
+    if asked.told.name is not None:
+        check_name(asked.told.name, "model")
+    if asked.told.task is not None:
+        plugins.load("tasks", asked.told.task)
+    request = {"source": asked.source, "upload": asked.upload, "told": msgspec.to_builtins(asked.told)}
+    return _Wanted(RunKind.import_, asked.told.name or asked.source, request, asked.resources, asked.priority)
 
 
 def _row(platform: Platform, tenant: str, wanted: _Wanted) -> Document:

@@ -12,7 +12,7 @@ from gristmill.bundles.digests import scan, verify
 from gristmill.bundles.manifest import CARD, PREPROCESSING, Lineage, Manifest, write_manifest
 from gristmill.bundles.replay import replay, write_golden
 from gristmill.core.files import write_atomic
-from gristmill.core.types import ResourceUse, Signature
+from gristmill.core.types import Resources, ResourceUse, Signature
 from gristmill.lab.card import write_card
 from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.training import Training
@@ -42,13 +42,14 @@ def package(training: Training, bundle: Path, use: ResourceUse) -> Packaged:
     write_golden(bundle, golden, version.outputs(golden))
     write_atomic(bundle / CARD, write_card(training, metrics, outputs, held_out, use).encode())
     version.runtime.close()
-    return _seal(bundle, _manifest(training, signature, metrics), training)
+    return seal(bundle, _manifest(training, signature, metrics), training.spec.resources)
 
 
-def _seal(bundle: Path, manifest: Manifest, training: Training) -> Packaged:
+def seal(bundle: Path, manifest: Manifest, resources: Resources) -> Packaged:
+    """Write the manifest with every file's digest; verify, open and replay from disk. Raises Unprocessable."""
     sealed = manifest_with_files(manifest, bundle)
     digest = write_manifest(bundle, sealed)
-    loaded: LoadedVersion = open_version(sealed.name, bundle, verify(bundle, digest), training.spec.resources)
+    loaded: LoadedVersion = open_version(sealed.name, bundle, verify(bundle, digest), resources)
     replay(bundle, loaded.outputs)
     loaded.runtime.close()
     return Packaged(digest, sealed, sealed.metrics)

@@ -13,7 +13,7 @@ from gristmill.books.moving import moved
 from gristmill.books.rules.payload import read
 from gristmill.core.types import Resources, ResourceUse, RunKind, RunState
 
-_MAKING = {RunKind.train, RunKind.optimize, RunKind.search}
+_MAKING = {RunKind.train, RunKind.optimize, RunKind.search, RunKind.import_}
 _GIVEN_UP = {RunState.failed, RunState.cancelled}
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from gristmill.client.calls import Call, Document, Documents, Steps
+from gristmill.client.folders import download
 from gristmill.client.operation import D, Resource, operation
-from gristmill.client.uploads import UPLOAD_TIMEOUT_S, upload
+from gristmill.client.resources.runs import finished, submit_import
+from gristmill.client.uploads import UPLOAD_TIMEOUT_S
+from gristmill.core.errors import Unprocessable
 
 
 class Models(Resource[D]):
@@ -51,14 +55,19 @@ class Models(Resource[D]):
 
     @operation
     def export(self, model: str, version: int | str, path: Path | str) -> Steps[Path]:
-        """Write the version's bundle as a tar file."""
-        path = Path(path)
-        yield Call("GET", f"/models/{model}/versions/{version}/bundle", save_to=path, timeout_s=UPLOAD_TIMEOUT_S)
-        return path
+        """Write the version's bundle as the new folder `path`. Raises Conflict when it is there already."""
+        return (yield from download(f"/models/{model}/versions/{version}/bundle", Path(path)))
 
     @operation
-    def import_(self, path: Path | str) -> Steps[Document]:
-        """Upload a bundle (its folder, or a tar of it) as its model's next version."""
-        digest = yield from upload(Path(path), archive=True)
-        reply = yield Call("POST", "/models/import", json={"upload": digest}, timeout_s=UPLOAD_TIMEOUT_S)
-        return reply.document()
+    def import_(self, source: Path | str, /, **told: Any) -> Steps[Document]:
+        """Import a file, a folder or a URI as a model's next version, and wait → the version with its manifest.
+
+        `told` is what the file does not say: name, task, inputs [{name, dtype, shape}], labels, architecture, mean,
+        std, licence (core.types.Told). Raises Unprocessable with the sentence that refuses it.
+        """
+        run = yield from submit_import(source, told)
+        run = yield from finished(run["id"])
+        if not run.get("made"):
+            raise Unprocessable(run.get("error") or f"The import {run['id']} is {run['state']}.", run=run["id"])
+        model, _, version = run["made"].partition("@")
+        return (yield Call("GET", f"/models/{model}/versions/{version}")).document()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 from gristmill.client.calls import Call, Document, Documents, Item, Pause, Steps, Stream
 from gristmill.client.operation import D, Resource, operation, stream
+from gristmill.client.uploads import upload
 from gristmill.core.types import RunState
 
 WAIT_S = 10.0  # of one long poll
@@ -19,6 +23,11 @@ class Runs(Resource[D]):
     def evaluate(self, version: str, dataset: str, *, against: str | None = None) -> Steps[Document]:
         """Queue an evaluation of NAME@VERSION on D@V, in a paired test with `against` if given → the run."""
         return (yield from _submit({"kind": "evaluate", "version": version, "dataset": dataset, "against": against}))
+
+    @operation
+    def import_(self, source: Path | str, /, **told: Any) -> Steps[Document]:
+        """Upload a model's file or folder, or name a URI, and queue its import → the run. See Models.import_."""
+        return (yield from submit_import(source, told))
 
     @operation
     def list(self) -> Steps[Documents]:
@@ -51,11 +60,7 @@ class Runs(Resource[D]):
     @operation
     def wait(self, run: str) -> Steps[Document]:
         """The run once it has ended."""
-        while True:
-            document = (yield Call("GET", f"/runs/{run}")).document()
-            if _ended(document["state"]):
-                return document
-            yield Pause(0.2)
+        return (yield from finished(run))
 
     @operation
     def logs(self, run: str) -> Steps[str]:
@@ -76,6 +81,22 @@ class Runs(Resource[D]):
     def resume(self, run: str) -> Steps[Document]:
         reply = yield Call("POST", f"/runs/{run}/resume", json={})
         return reply.document()
+
+
+def submit_import(source: Path | str, told: Document) -> Steps[Document]:
+    digest = None if "://" in str(source) else (yield from upload(Path(source)))
+    name = source if digest is None else Path(source).resolve().name
+    said = {key: value for key, value in told.items() if value is not None}
+    return (yield from _submit({"kind": "import", "source": str(name), "upload": digest, "told": said}))
+
+
+def finished(run: str) -> Steps[Document]:
+    """Asks until the run has ended."""
+    while True:
+        document = (yield Call("GET", f"/runs/{run}")).document()
+        if _ended(document["state"]):
+            return document
+        yield Pause(0.2)
 
 
 def _submit(request: Document) -> Steps[Document]:

@@ -15,17 +15,10 @@ from starlette.responses import FileResponse
 from gristmill.bundles.archives import write_tar
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
-from gristmill.control.api.uploads import unpacked
 from gristmill.control.platform import Platform
-from gristmill.core.ids import new_id
 from gristmill.registry import aliases, bundles, versions
 
 router = APIRouter()
-
-
-class Import(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    upload: str
 
 
 class AliasMove(BaseModel):
@@ -90,14 +83,6 @@ def export(model: str, version: str, here: Here, by: Developer) -> FileResponse:
     return FileResponse(
         packed, media_type="application/x-tar", filename=packed.name, background=BackgroundTask(work.cleanup)
     )
-
-
-@router.post("/models/import")
-def import_bundle(wanted: Import, here: Here, by: Developer) -> Json:
-    """Verify an uploaded bundle (a packed folder) and register it as its model's next version."""
-    with tempfile.TemporaryDirectory(dir=here.settings.home_path) as folder:
-        bundle = unpacked(here, by.tenant, wanted.upload, new_id("bundle"), Path(folder))
-        return Json(here.import_bundle(by, bundle), status_code=201)
 
 
 @router.get("/models/{model}/aliases")

@@ -19,7 +19,8 @@ Offset = Annotated[int, Query(ge=0)]
 
 @router.post("/runs")
 def submit(request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
-    """{kind: "train", recipe, priority?} or {kind: "evaluate", version, dataset, against?} → the queued run."""
+    """{kind: "train", recipe, priority?} or {kind: "evaluate", version, dataset, against?} or {kind: "import",
+    source, upload?, told?} → the queued run."""
     return Json(here.submit_run(by, request), status_code=201)
 
 

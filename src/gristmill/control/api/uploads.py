@@ -17,20 +17,20 @@ from gristmill.bundles.archives import extract_tar
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.control.platform import Platform
-from gristmill.core.errors import NotFound, TooLarge, Unprocessable
+from gristmill.control.uploads import PACKED, find, folder_of
+from gristmill.core.errors import TooLarge, Unprocessable
 from gristmill.core.files import full_disk_is_said
 from gristmill.core.ids import new_id
 
 router = APIRouter()
 MAX_UPLOAD_BYTES = 16 * 2**30
 KEPT_S = 24 * 3600.0  # an upload that nobody has used by then is forgotten
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
 @router.post("/uploads")
 async def upload(request: Request, here: Here, by: Developer, archive: Literal["tar"] | None = None) -> Json:
     """The raw body, kept under its digest; `archive=tar` when it is a packed folder."""
-    folder = _folder(here, by.tenant)
+    folder = folder_of(here, by.tenant)
     await asyncio.to_thread(_forget_old, folder)
     temporary = folder / f".{new_id('upload')}"
     digest, size = hashlib.sha256(), 0
@@ -44,7 +44,7 @@ async def upload(request: Request, here: Here, by: Developer, archive: Literal["
                 await asyncio.to_thread(file.write, chunk)
         if size == 0:
             raise Unprocessable("The upload is empty.")
-        os.replace(temporary, folder / (digest.hexdigest() + (".tar" if archive else "")))
+        os.replace(temporary, folder / (digest.hexdigest() + (PACKED if archive else "")))
     finally:
         temporary.unlink(missing_ok=True)
     return Json({"digest": f"sha256:{digest.hexdigest()}", "size": size}, status_code=201)
@@ -52,19 +52,15 @@ async def upload(request: Request, here: Here, by: Developer, archive: Literal["
 
 def unpacked(platform: Platform, tenant: str, digest: str, filename: str, into: Path) -> Path:
     """An upload of the tenant as a file named `filename` in `into`, or as the folder that it packs. Raises NotFound."""
-    match = _DIGEST.fullmatch(digest)
-    plain = _folder(platform, tenant) / (match[1] if match else "none")
-    packed = plain.with_name(plain.name + ".tar")
-    if packed.exists():
+    stored = find(platform, tenant, digest)
+    if stored.suffix == PACKED:
         target = into / "folder"
-        with packed.open("rb") as file:
+        with stored.open("rb") as file:
             extract_tar(file, target, MAX_UPLOAD_BYTES)
         return target
-    if not plain.exists():
-        raise NotFound("There is no such upload: upload the file again, uploads are kept for a day.", got=digest)
     target = into / _safe(filename)
     with full_disk_is_said():
-        shutil.copyfile(plain, target)
+        shutil.copyfile(stored, target)
     return target
 
 
@@ -72,12 +68,6 @@ def _safe(filename: str) -> str:
     """The name decides how the file is read; nothing of a path is taken."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", filename.rpartition("/")[2]).lstrip(".")
     return name[-100:] or "upload"
-
-
-def _folder(platform: Platform, tenant: str) -> Path:
-    folder = platform.settings.home_path / "uploads" / tenant
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder
 
 
 def _forget_old(folder: Path) -> None:

@@ -11,6 +11,7 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle
 from gristmill.core.types import DTYPES, Resources
 from gristmill.frameworks.onnx.graph import inputs_of, outputs_of, read_graph
+from gristmill.frameworks.rows import row_by_row
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 FILE = "weights/model.onnx"
@@ -35,7 +36,7 @@ class OnnxRuntime:
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         feed = self._feed(inputs)
-        found = self._rows(feed) if self._one_by_one else self._session.run(self._outputs, feed)
+        found = row_by_row(self._run, feed) if self._one_by_one else self._run(feed)
         return found[0] if len(found) == 1 else dict(zip(self._outputs, found, strict=True))
 
     def _feed(self, inputs: Tensors) -> Tensors:
@@ -43,13 +44,9 @@ class OnnxRuntime:
         named = inputs if len(self._inputs) > 1 else {self._inputs[0].name: next(iter(inputs.values()))}
         return {spec.name: np.ascontiguousarray(named[spec.name], DTYPES.get(spec.dtype)) for spec in self._inputs}
 
-    def _rows(self, feed: Tensors) -> list[np.ndarray]:
-        rows = len(next(iter(feed.values())))
-        parts = [
-            self._session.run(self._outputs, {name: values[row : row + 1] for name, values in feed.items()})
-            for row in range(rows)
-        ]
-        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+    def _run(self, feed: Tensors) -> list[np.ndarray]:
+        found: list[np.ndarray] = self._session.run(self._outputs, feed)
+        return found
 
     def close(self) -> None:
         del self._session

@@ -1,0 +1,114 @@
+"""Serving a program of torch.export (`.pt2`) or TorchScript: a graph that needs none of its author's code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from gristmill.bundles.archives import check_zip
+from gristmill.bundles.manifest import Manifest
+from gristmill.core.errors import CorruptBundle
+from gristmill.core.types import Resources, TensorSpec
+from gristmill.frameworks.rows import row_by_row
+from gristmill.frameworks.torch.program import check_program
+from gristmill.tasks.protocol import ModelOutput, Tensors
+
+PROGRAM, SCRIPT = "weights/model.pt2", "weights/model.pt"
+_DTYPES = {
+    torch.bool: "BOOL", torch.uint8: "UINT8", torch.int8: "INT8", torch.int16: "INT16", torch.int32: "INT32",
+    torch.int64: "INT64", torch.float16: "FP16", torch.float32: "FP32", torch.float64: "FP64",
+}  # fmt: skip
+
+
+class ExportedRuntime:
+    """See frameworks/protocol.Runtime. `architecture["inputs"]` names the inputs in the order of the call."""
+
+    def __init__(self, module: Any, names: list[str], device: torch.device, one_by_one: bool) -> None:
+        self._module, self._names, self._device, self._one_by_one = module, names, device, one_by_one
+
+    @classmethod
+    def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> ExportedRuntime:
+        torch.set_num_threads(max(1, int(resources.cores)))
+        device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
+        names = list(manifest.architecture["inputs"])
+        if (bundle / SCRIPT).exists():
+            return cls(open_script(bundle / SCRIPT).to(device), names, device, False)
+        program = open_program(bundle / PROGRAM)
+        one_by_one = any(spec.shape[:1] == (1,) for spec in inputs_of(program))
+        if device.type == "cuda":
+            from torch.export.passes import move_to_device_pass
+
+            program = move_to_device_pass(program, device)
+        return cls(program.module(check_guards=False), names, device, one_by_one)
+
+    @torch.inference_mode()
+    def infer(self, inputs: Tensors) -> ModelOutput:
+        named = inputs if len(self._names) > 1 else {self._names[0]: next(iter(inputs.values()))}
+        if not self._one_by_one:
+            return _named(self._module(*(self._tensor(named[name]) for name in self._names)))
+        keys: list[str] = []
+
+        def compute(row: Tensors) -> list[np.ndarray]:
+            output = _named(self._module(*(self._tensor(row[name]) for name in self._names)))
+            keys[:] = output if isinstance(output, dict) else [""]
+            return list(output.values()) if isinstance(output, dict) else [output]
+
+        arrays = row_by_row(compute, named)
+        return arrays[0] if keys == [""] else dict(zip(keys, arrays, strict=True))
+
+    def _tensor(self, values: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+
+    def close(self) -> None:
+        del self._module
+
+
+def open_program(path: Path) -> torch.export.ExportedProgram:
+    """Checked first. Raises Unprocessable, CorruptBundle."""
+    check_program(path)
+    try:
+        return torch.export.load(str(path))
+    except Exception as error:  # its reader raises whatever it meets
+        raise CorruptBundle(f"{path.name} is not a program that this PyTorch can open.", file=path.name) from error
+
+
+def open_script(path: Path) -> Any:
+    """TorchScript has an interpreter of its own and no Python. Raises CorruptBundle, Malformed, TooLarge."""
+    check_zip(path)
+    try:
+        return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise CorruptBundle(f"{path.name} is not TorchScript that this PyTorch can open.", file=path.name) from error
+
+
+def inputs_of(program: torch.export.ExportedProgram) -> tuple[TensorSpec, ...]:
+    """The user's inputs in order; -1 for what is symbolic."""
+    wanted = program.graph_signature.user_inputs
+    found = {node.name: node.meta["val"] for node in program.graph.nodes if node.op == "placeholder"}
+    return tuple(
+        TensorSpec(str(name), _DTYPES[found[str(name)].dtype], tuple(_size(size) for size in found[str(name)].shape))
+        for name in wanted
+    )
+
+
+def _size(size: int | torch.SymInt) -> int:
+    return size if isinstance(size, int) else -1
+
+
+def _named(output: Any) -> ModelOutput:
+    """A tensor alone, a mapping by its keys, anything else by position."""
+    if isinstance(output, torch.Tensor):
+        return _array(output)
+    if isinstance(output, dict):
+        return {str(name): _array(value) for name, value in output.items()}
+    leaves = pytree.tree_leaves(output)
+    return {f"output_{place}": _array(value) for place, value in enumerate(leaves)}
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    array: np.ndarray = (values.float() if values.dtype == torch.bfloat16 else values).cpu().numpy()
+    return array

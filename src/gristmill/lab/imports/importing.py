@@ -1,0 +1,119 @@
+"""An import run: a stranger's model in, a bundle that has answered and passed its own replay out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from pathlib import Path
+
+import msgspec
+
+from gristmill.bundles.digests import verify
+from gristmill.bundles.manifest import CARD, MANIFEST, PREPROCESSING, Lineage, Manifest
+from gristmill.bundles.replay import write_golden
+from gristmill.core import plugins
+from gristmill.core.errors import Unprocessable
+from gristmill.core.files import write_atomic
+from gristmill.core.ids import check_name
+from gristmill.core.types import ImportRef, RunSpec, Signature, TensorSpec
+from gristmill.frameworks.importing import Imported, ImportJob
+from gristmill.frameworks.protocol import Runtime
+from gristmill.lab.events import Events
+from gristmill.lab.imports import formats
+from gristmill.lab.imports.card import import_card
+from gristmill.lab.imports.source import opened, safe_name
+from gristmill.lab.imports.trial import Trial, are_probabilities, matching_inputs, try_out
+from gristmill.lab.loading import open_version
+from gristmill.lab.package import WEIGHTS, Packaged, seal
+from gristmill.tasks.preprocessing import encode_preprocessing
+from gristmill.tasks.protocol import Adopting, ModelTensors
+
+
+def import_run(spec: RunSpec, folder: Path, events: Events) -> Packaged:
+    """Raises what refuses the source, one sentence each; then neither it nor a bundle is left in the folder."""
+    if spec.imported is None:
+        raise Unprocessable("An import run needs something to import.")
+    bundle = folder / "bundle"
+    shutil.rmtree(bundle, ignore_errors=True)  # of an attempt that died
+    try:
+        with opened(spec.imported, folder / "import") as source:
+            events.write("message", message=f"reading {source.name}")
+            if (source / MANIFEST).is_file():
+                return _import_bundle(spec, spec.imported, source, bundle)
+            job = ImportJob(source, spec.imported.told, bundle / WEIGHTS, spec.resources)
+            imported = formats.read(job)
+        events.write("message", message="trying it on random inputs")
+        return _package(spec, spec.imported, imported, bundle)
+    except BaseException:
+        shutil.rmtree(bundle, ignore_errors=True)
+        raise
+
+
+def _import_bundle(spec: RunSpec, ref: ImportRef, source: Path, bundle: Path) -> Packaged:
+    """One of ours comes back: verified, its own golden answers replayed."""
+    shutil.move(source, bundle)
+    manifest = verify(bundle)
+    name = check_name(ref.told.name or manifest.name, "model")
+    return seal(bundle, msgspec.structs.replace(manifest, name=name), spec.resources)
+
+
+def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) -> Packaged:
+    task = ref.told.task or imported.task or "tensors"
+    inputs = _batched(imported.inputs)
+    adopting: Adopting = plugins.load("tasks", task)()
+    draft = _manifest(spec, ref, imported, Signature(task, inputs, imported.outputs))
+    trial, outputs = _try(draft, imported, bundle, spec)
+    signature, preprocessing = adopting.adopt(
+        ModelTensors(inputs, outputs, ref.told.labels or imported.labels, ref.told.mean, ref.told.std)
+    )
+    if are_probabilities(trial.outputs):
+        signature = msgspec.structs.replace(signature, scores="probabilities")
+    manifest = _manifest(spec, ref, imported, signature)
+    write_atomic(bundle / PREPROCESSING, encode_preprocessing(imported.preprocessing or preprocessing))
+    version = open_version(manifest.name, bundle, manifest, spec.resources)
+    golden = trial.inputs if task == "tensors" else matching_inputs(signature.inputs, trial)
+    write_golden(bundle, golden, version.outputs(golden))
+    version.runtime.close()
+    write_atomic(bundle / CARD, import_card(manifest).encode())
+    return seal(bundle, manifest, spec.resources)
+
+
+def _try(draft: Manifest, imported: Imported, bundle: Path, spec: RunSpec) -> tuple[Trial, tuple[TensorSpec, ...]]:
+    """The model's own tensors in, and what came out under the names that the file gives it."""
+    kind: type[Runtime] = plugins.load("runtimes", imported.runtime)
+    runtime = kind.load(bundle, draft, spec.resources)
+    try:
+        trial, outputs = try_out(imported.inputs, runtime.infer)
+    finally:
+        runtime.close()
+    if len(outputs) == 1 and imported.outputs:
+        outputs = (msgspec.structs.replace(outputs[0], name=imported.outputs[0].name),)
+    return trial, outputs
+
+
+def _batched(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """A batch of one is run row by row, so that callers may send any number."""
+    return tuple(msgspec.structs.replace(spec, shape=(-1, *spec.shape[1:])) for spec in specs)
+
+
+def _manifest(spec: RunSpec, ref: ImportRef, imported: Imported, signature: Signature) -> Manifest:
+    return Manifest(
+        name=check_name(ref.told.name or name_of(ref.source), "model"),
+        task=signature.task,
+        framework=imported.framework,
+        runtime=imported.runtime,
+        architecture=imported.architecture,
+        signature=signature,
+        lineage=Lineage(run=spec.id, code=spec.code, imported_from=ref.source),
+        files={},
+        parameters=imported.parameters,
+        licence=ref.told.licence or imported.licence,
+        created_at=time.time(),
+    )
+
+
+def name_of(source: str) -> str:
+    """`My Model.onnx` → `my_model`: the file's own name where none was given."""
+    stem = re.sub(r"\.(tar\.\w+|[A-Za-z]\w*)$", "", safe_name(source.partition("@")[0]))
+    return re.sub(r"[^a-z0-9._-]", "-", stem.lower()).lstrip("._-")[:63] or "imported"
