@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from safetensors.torch import save_file
+
+from gristmill.bundles.replay import read_golden
+from gristmill.core.errors import Unprocessable
+from tests.imports.rig import Rig, external, onnx_model, program, save_onnx, small_model
+
+X = np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32)
+PICTURES = np.random.default_rng(7).normal(size=(5, 3, 4)).astype(np.float32)
+
+
+def test_an_onnx_file_says_its_signature_and_gives_its_answers(rig: Rig, tmp_path: Path) -> None:
+    weights = onnx_model(tmp_path / "Linear Map.onnx")
+    found = rig.bring(tmp_path / "Linear Map.onnx", licence="MIT")
+    signature = found.manifest.signature
+    assert [(one.name, one.dtype, one.shape) for one in (*signature.inputs, *signature.outputs)] == [
+        ("x", "FP32", (-1, 4)),
+        ("y", "FP32", (-1, 3)),
+    ]
+    assert (found.manifest.name, found.manifest.licence, found.manifest.parameters) == ("linear_map", "MIT", 12)
+    assert found.manifest.lineage.imported_from == "Linear Map.onnx"
+    np.testing.assert_allclose(found.version.outputs({"x": X})["y"], X @ weights, rtol=1e-5)
+    inputs, outputs = read_golden(found.folder / "bundle")
+    np.testing.assert_allclose(outputs["y"], inputs["x"] @ weights, rtol=1e-5)
+
+
+def test_an_onnx_model_for_one_row_answers_many(rig: Rig, tmp_path: Path) -> None:
+    weights = onnx_model(tmp_path / "one.onnx", batch=1)
+    found = rig.bring(tmp_path / "one.onnx")
+    assert found.manifest.signature.inputs[0].shape == (-1, 4)
+    np.testing.assert_allclose(found.version.outputs({"x": X})["y"], X @ weights, rtol=1e-5)
+
+
+def test_weights_beside_an_onnx_file_come_with_its_folder(rig: Rig, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = np.arange(12, dtype="<f4").reshape(4, 3)
+    (folder / "weights.bin").write_bytes(weights.tobytes())
+    save_onnx(folder / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], [external("weights.bin")])
+    found = rig.bring(folder)
+    np.testing.assert_allclose(found.version.outputs({"x": X})["y"], X @ weights, rtol=1e-5)
+
+
+def test_a_classifier_gets_its_labels_and_keeps_its_own_softmax(rig: Rig, tmp_path: Path) -> None:
+    weights = onnx_model(tmp_path / "c.onnx", softmax=True)
+    found = rig.bring(tmp_path / "c.onnx", task="tabular-classification", labels=["a", "b", "c"])
+    scores = np.exp(X @ weights)
+    expected = scores / scores.sum(axis=1, keepdims=True)
+    outputs = found.version.outputs({"features": X})
+    np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-4)
+    answers = found.version.task.answers(outputs, found.manifest.signature, {})
+    assert answers == ["abc"[place] for place in expected.argmax(axis=1)]
+
+
+def test_an_onnx_model_of_several_outputs_gives_each_by_name(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "two.onnx"
+    onnx_model(path)
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Relu", ["y"], ["positive"]))
+    model.graph.output.append(helper.make_tensor_value_info("positive", onnx.TensorProto.FLOAT, ["batch", 3]))
+    path.write_bytes(model.SerializeToString())
+    outputs = rig.bring(path).version.outputs({"x": X})
+    np.testing.assert_array_equal(outputs["positive"], np.maximum(outputs["y"], 0))
+
+
+def test_an_exported_program_answers_as_its_module(rig: Rig, tmp_path: Path) -> None:
+    module = program(tmp_path / "m.pt2")
+    found = rig.bring(tmp_path / "m.pt2")
+    (spec,) = found.manifest.signature.inputs
+    assert (spec.dtype, spec.shape) == ("FP32", (-1, 3, 4))
+    with torch.no_grad():
+        expected = module(torch.from_numpy(PICTURES)).numpy()
+    np.testing.assert_allclose(found.version.outputs({spec.name: PICTURES})["output"], expected, rtol=1e-5)
+
+
+def test_torchscript_needs_its_inputs_named_and_answers_as_its_module(rig: Rig, tmp_path: Path) -> None:
+    module = small_model()
+    torch.jit.save(torch.jit.trace(module, torch.randn(2, 3, 4)), tmp_path / "m.pt")
+    with pytest.raises(Unprocessable, match=r"give each input in order, as in --input"):
+        rig.bring(tmp_path / "m.pt")
+    found = rig.bring(tmp_path / "m.pt", inputs=[{"name": "x", "dtype": "FP32", "shape": [-1, 3, 4]}])
+    with torch.no_grad():
+        expected = module(torch.from_numpy(PICTURES)).numpy()
+    np.testing.assert_allclose(found.version.outputs({"x": PICTURES})["output"], expected, rtol=1e-5)
+
+
+def test_safetensors_fit_the_architecture_that_is_named(rig: Rig, tmp_path: Path) -> None:
+    from gristmill.frameworks.torch.architectures.shapes import Shapes, build
+
+    module = build("tabular-regression", {"name": "mlp", "hidden": [5]}, Shapes((4,), 1)).eval()
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    told = {"task": "tabular-regression", "inputs": [{"name": "features", "dtype": "FP32", "shape": [-1, 4]}]}
+    found = rig.bring(tmp_path / "w.safetensors", architecture='{"name": "mlp", "hidden": [5]}', **told)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(X)).numpy().reshape(-1, 1)
+    np.testing.assert_allclose(found.version.outputs({"features": X})["prediction"], expected, rtol=1e-4)
+    with pytest.raises(Unprocessable, match="weights of another architecture than 'mlp'"):
+        rig.bring(tmp_path / "w.safetensors", architecture="mlp", **told)
+    assert rig.left_over() == set()
+
+
+def test_a_bundle_comes_back_with_its_golden_answers_replayed(rig: Rig, tmp_path: Path) -> None:
+    onnx_model(tmp_path / "m.onnx")
+    first = rig.bring(tmp_path / "m.onnx")
+    carried = (first.folder / "bundle").rename(tmp_path / "carried")
+    assert rig.bring(carried).manifest == first.manifest
+    assert rig.bring(tmp_path / "carried", name="renamed").manifest.name == "renamed"
+
+
+def test_a_bundle_whose_answers_changed_is_refused_with_the_largest_difference(rig: Rig, tmp_path: Path) -> None:
+    from gristmill.bundles.manifest import write_manifest
+    from gristmill.lab.package import manifest_with_files
+
+    weights = onnx_model(tmp_path / "m.onnx")
+    found = rig.bring(tmp_path / "m.onnx")
+    carried = (found.folder / "bundle").rename(tmp_path / "carried")
+    changed = weights.copy()
+    changed[0, 0] += 0.5
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    save_onnx(carried / "weights" / "model.onnx", [node], [numpy_helper.from_array(changed, "w")])
+    write_manifest(carried, manifest_with_files(found.manifest, carried))  # as sound as any: only replay can tell
+    inputs, _ = read_golden(carried)
+    largest = float(np.abs(inputs["x"][:, 0] * 0.5).max())
+    with pytest.raises(Unprocessable, match=rf"output 'y' differs by up to {largest:.2g}"):
+        rig.bring(carried)
+    assert rig.left_over() == set()
