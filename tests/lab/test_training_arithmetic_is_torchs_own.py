@@ -12,7 +12,7 @@ from gristmill.frameworks.torch.gradients import integrated_gradients
 from gristmill.frameworks.torch.losses import build_loss
 from gristmill.frameworks.torch.optimisers import build_optimiser
 from gristmill.frameworks.torch.regularisation import MovingAverage
-from gristmill.frameworks.torch.schedules import build_schedule
+from gristmill.frameworks.schedules import build_schedule
 from gristmill.tasks.recipe import Loss, Optimiser, Schedule
 
 STEPS = 40

@@ -1,19 +1,16 @@
-"""Regularisers of the training step: penalties, mixup, the weights' moving average, early stopping."""
+"""Regularisers of the training step: penalties, mixup, the weights' moving average."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
 
-import msgspec
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gristmill.frameworks.torch.losses import LossFunction
-from gristmill.tasks.recipe import EarlyStopping, Regularisation
-
-_LOWER_IS_BETTER = ("loss", "log_loss", "mse", "rmse", "mae", "brier", "calibration_error")
+from gristmill.tasks.recipe import Regularisation
 
 
 def penalty(model: nn.Module, regularisation: Regularisation) -> Tensor:
@@ -52,22 +49,3 @@ class MovingAverage:
         for average, current in pairs:
             if not average.is_floating_point():
                 average.copy_(current)
-
-
-class Patience(msgspec.Struct):
-    """Early stopping's memory; restored from a checkpoint as it was."""
-
-    best: float | None = None
-    best_epoch: int = 0
-
-    def improved(self, rule: EarlyStopping, values: dict[str, float], epoch: int) -> bool:
-        """Note the epoch's value; True when it is the best so far by `min_delta`. KeyError for an unknown metric."""
-        value = values[rule.metric]
-        sign = 1 if rule.metric.rpartition("/")[2] in _LOWER_IS_BETTER else -1
-        if self.best is None or sign * (self.best - value) > rule.min_delta:
-            self.best, self.best_epoch = value, epoch
-            return True
-        return False
-
-    def exhausted(self, rule: EarlyStopping, epoch: int) -> bool:
-        return epoch - self.best_epoch >= rule.patience

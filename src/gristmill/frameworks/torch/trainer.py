@@ -1,11 +1,9 @@
-"""Training in PyTorch, on accelerate: a flat loop over optimiser steps that can stop and go on at any of them."""
+"""Training in PyTorch, on accelerate."""
 
 from __future__ import annotations
 
-import math
 import os
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +14,21 @@ from accelerate.utils import DistributedType
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.files import write_atomic
-from gristmill.core.types import Signature
-from gristmill.frameworks.protocol import Cancelled, Trained, TrainJob, Watcher
-from gristmill.frameworks.torch.architectures.shapes import Shapes, build
+from gristmill.frameworks.architectures import Shapes, chosen
+from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
+from gristmill.frameworks.torch.architectures.shapes import build
 from gristmill.frameworks.torch.architectures.tabular_regression import ScaledMLP
-from gristmill.frameworks.torch.checkpoints import load_checkpoint, save_checkpoint
 from gristmill.frameworks.torch.data import DeviceSplit
 from gristmill.frameworks.torch.losses import build_loss
 from gristmill.frameworks.torch.optimisers import build_optimiser
 from gristmill.frameworks.torch.regularisation import MovingAverage, mixed_loss, penalty
-from gristmill.frameworks.torch.schedules import build_schedule
 from gristmill.frameworks.torch.state import TrainingState
-from gristmill.tasks.protocol import Task
+from gristmill.frameworks.training import Course, Progress, check_finite
 
 WEIGHTS = "model.safetensors"
-_METRICS_EVERY_S = 0.2
 _EVALUATION_ROWS = 512
-_SAVING_SHARE = 0.02  # of the time may go into checkpoints
 _PRECISION = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
@@ -43,40 +36,35 @@ class TorchTrainer:
     """See frameworks/protocol.Trainer."""
 
     def train(self, job: TrainJob, watcher: Watcher, weights: Path) -> Trained:
-        loop = _Loop(job, watcher)
-        loop.run()
-        return loop.write(weights)
-
-
-class _Loop:
-    def __init__(self, job: TrainJob, watcher: Watcher) -> None:
-        self.job, self.recipe, self.watcher = job, job.recipe, watcher
         _make_deterministic(job)
+        course = Course(job, watcher)
+        learner = TorchLearner(job, course.rows, course.task.default_loss)
+        course.run(learner)
+        return learner.write(weights, course.progress)
+
+
+class TorchLearner:
+    """See frameworks/training.Learner."""
+
+    def __init__(self, job: TrainJob, rows: int, default_loss: str) -> None:
+        self.job, self.recipe, self._rows = job, job.recipe, rows
         self.accelerator = Accelerator(
             cpu=not (job.resources.gpus and torch.cuda.is_available()),
             mixed_precision=_PRECISION[job.recipe.training.precision],
         )
         if self.accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU):
             raise Unprocessable("A run trains on one device; start it without a distributed launcher.")
-        self.device = self.accelerator.device
-        self.task: Task = plugins.load("tasks", self.recipe.task)()
-        self.train, self.validation = DeviceSplit(job.train, self.device), DeviceSplit(job.validation, self.device)
+        device = self.accelerator.device
+        self.train, self.validation = DeviceSplit(job.train, device), DeviceSplit(job.validation, device)
         if self.recipe.regularisation.mixup and not self.train.x.is_floating_point():
             raise Unprocessable(
                 "regularisation.mixup mixes real-valued inputs: it does not go with tokens.", field="mixup"
             )
         self.architecture, self.shapes, model = build_model(job)
-        self.loss = build_loss(
-            self.recipe.loss, self.recipe.loss.name or self.task.default_loss, self.train.y, job.classes
-        )
-        self._prepare(model)
-        training = self.recipe.training
-        self.steps_per_epoch = math.ceil(len(self.train) / (training.batch_size * training.accumulate))
-        self.total_steps = self.steps_per_epoch * training.epochs
-        self.rate = build_schedule(self.recipe.schedule, self.total_steps, self.steps_per_epoch)
+        self.loss = build_loss(self.recipe.loss, self.recipe.loss.name or default_loss, self.train.y, job.classes)
+        self._prepare(model.to(device))
 
     def _prepare(self, model: nn.Module) -> None:
-        model = model.to(self.device)
         optimiser = build_optimiser(self.recipe.optimiser, model)
         decay = self.recipe.regularisation.ema
         average = MovingAverage(model, decay) if decay else None
@@ -88,52 +76,20 @@ class _Loop:
             # its backward and step look for packages at every call, a third of a small model's step: only to scale
             if self.accelerator.scaler is not None:
                 self.optimiser, self.backward = scaled, self.accelerator.backward
-        self.state = TrainingState(model, optimiser, average, self.accelerator.scaler)
+        self._state = TrainingState(model, optimiser, average, self.accelerator.scaler)
         norms = (nn.modules.batchnorm._BatchNorm,)
         self.least_rows = 2 if any(isinstance(part, norms) for part in model.modules()) else 1
 
-    def run(self) -> None:
-        state = self.state
-        if (saved := load_checkpoint(self.job.checkpoints)) is not None:
-            state.restore(saved)
-        self._saved_at = self._told_at = self._measured_at = time.monotonic()
-        self._save_took_s = 0.0
-        while not state.ended and state.epoch < self.recipe.training.epochs:
-            self._epoch()
-        if not state.ended:
-            state.ended = True
-            self._save()
+    def begin_epoch(self, epoch: int, place: int) -> None:
+        self._order, self._place = self.train.order(self.job.seed, epoch), place
+        self._state.model.train()
 
-    def _epoch(self) -> None:
-        state, training = self.state, self.recipe.training
-        order = self.train.order(self.job.seed, state.epoch)
-        rows = training.batch_size * training.accumulate
-        state.model.train()
-        while state.place < self.steps_per_epoch:
-            if self.watcher.cancelled():
-                self._save()
-                raise Cancelled
-            self._step(order[state.place * rows : (state.place + 1) * rows])
-            self._tell()
-        self._end_of_epoch()
-
-    def _step(self, places: Tensor) -> None:
-        state, regularisation, size = self.state, self.recipe.regularisation, self.recipe.training.batch_size
+    def step(self, step: int, learning_rate: float) -> None:
+        state, regularisation = self._state, self.recipe.regularisation
         for group in state.optimiser.param_groups:
-            group["lr"] = self.recipe.optimiser.learning_rate * self.rate(state.step)
-        rows = places.shape[0]
-        for start in range(0, rows, size):
-            count = min(size, rows - start)
-            if count < min(self.least_rows, size):
-                continue  # batch normalisation has no variance of one row: an epoch's odd last one is left out
-            x, y = self.train.rows(places[start : start + size])
-            if regularisation.mixup:
-                loss = mixed_loss(self.forward, self.loss, x, y, regularisation.mixup)
-            else:
-                loss = self.loss(self.forward(x), y)
-            state.loss_sum.add_(loss.detach(), alpha=count)
-            state.loss_rows += count
-            self.backward(loss if count == rows else loss * (count / rows))
+            group["lr"] = learning_rate
+        self._gradients(self._order[self._place * self._rows : (self._place + 1) * self._rows])
+        self._place += 1
         if regularisation.l1 or regularisation.l2:
             self.backward(penalty(state.model, regularisation))
         if regularisation.clip_norm is not None:
@@ -141,109 +97,61 @@ class _Loop:
         self.optimiser.step()
         for parameter in state.parameters:
             parameter.grad = None
-        state.step += 1
-        state.place += 1
         if state.average is not None:
-            state.average.update(state.model, state.step)
+            state.average.update(state.model, step + 1)
 
-    def _tell(self) -> None:
-        """Live metrics and checkpoints by the clock: neither touches what is computed."""
-        now = time.monotonic()
-        if now - self._told_at >= _METRICS_EVERY_S:
-            self._told_at = now
-            self._metric({"train/loss": self._train_loss()})
-        if now - self._saved_at >= self._save_after_s():
-            self._save()
+    def _gradients(self, places: Tensor) -> None:
+        """Of the mean loss over the step's rows, in forward passes of `batch_size` rows."""
+        state, mixup, size = self._state, self.recipe.regularisation.mixup, self.recipe.training.batch_size
+        rows = places.shape[0]
+        for start in range(0, rows, size):
+            count = min(size, rows - start)
+            if count < min(self.least_rows, size):
+                continue  # batch normalisation has no variance of one row: an epoch's odd last one is left out
+            x, y = self.train.rows(places[start : start + size])
+            loss = mixed_loss(self.forward, self.loss, x, y, mixup) if mixup else self.loss(self.forward(x), y)
+            state.loss_sum.add_(loss.detach(), alpha=count)
+            state.loss_rows += count
+            self.backward(loss if count == rows else loss * (count / rows))
 
-    def _save_after_s(self) -> float:
-        """As often as asked for; where saving is slow, down to a tenth of that."""
-        every = self.job.checkpoint_every_s
-        return min(max(every, self._save_took_s / _SAVING_SHARE), 10 * every)
+    def train_loss(self) -> float:
+        return float(self._state.loss_sum) / max(1, self._state.loss_rows)
 
-    def _train_loss(self) -> float:
-        """Mean over the epoch so far."""
-        value = float(self.state.loss_sum) / max(1, self.state.loss_rows)
-        if not math.isfinite(value):
-            raise Unprocessable(
-                f"The loss is not finite after step {self.state.step}: lower optimiser.learning_rate, or set "
-                "regularisation.clip_norm."
-            )
-        return value
+    def forget_loss(self) -> None:
+        self._state.loss_rows = 0
+        self._state.loss_sum.zero_()
 
-    def _end_of_epoch(self) -> None:
-        state = self.state
-        state.values = {"train/loss": self._train_loss(), **self._validate()}
-        state.epoch += 1
-        self._metric(state.values)
-        state.place = state.loss_rows = 0
-        state.loss_sum.zero_()
-        self._stop_early()
+    def validate(self) -> tuple[np.ndarray, float]:
+        output = predict(self._state.evaluated.eval(), self.validation)
+        self._state.model.train()
+        return output.cpu().numpy(), float(self.loss(output, self.validation.y))
 
-    def _stop_early(self) -> None:
-        state, rule = self.state, self.recipe.training.early_stopping
-        if rule is None:
-            return
-        if rule.metric not in state.values:
-            raise Unprocessable(
-                f"training.early_stopping.metric {rule.metric!r} is not measured: there are {', '.join(state.values)}."
-            )
-        if state.patience.improved(rule, state.values, state.epoch):
-            state.keep_best()
-        state.ended = state.patience.exhausted(rule, state.epoch)
+    def keep_best(self) -> None:
+        self._state.keep_best()
 
-    def _validate(self) -> dict[str, float]:
-        """The loss of every epoch; the task's metrics by the clock, where early stopping asks, and of the last one."""
-        if not len(self.validation):
-            return {}
-        output = predict(self.state.evaluated.eval(), self.validation)
-        self.state.model.train()
-        values = {"validation/loss": float(self.loss(output, self.validation.y))}
-        now, training = time.monotonic(), self.recipe.training
-        last = self.state.epoch + 1 == training.epochs
-        if last or training.early_stopping is not None or now - self._measured_at >= _METRICS_EVERY_S:
-            self._measured_at = now
-            outputs = self.task.outputs(output.cpu().numpy(), Signature(self.recipe.task, (), ()))
-            metrics = self.task.metrics(outputs, self.validation.y.cpu().numpy())
-            values |= {f"validation/{name}": value for name, value in metrics.items()}
-        return values
+    def take_best(self) -> None:
+        self._state.take_best()
 
-    def _metric(self, values: dict[str, float]) -> None:
-        state = self.state
-        rate = {"learning_rate": float(state.optimiser.param_groups[0]["lr"])}
-        self.watcher.metric(state.step, state.step / self.steps_per_epoch, values | rate, self.total_steps)
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        return self._state.save()
 
-    def _save(self) -> None:
-        began = time.monotonic()
-        save_checkpoint(self.job.checkpoints, self.state.checkpoint())
-        self._saved_at = time.monotonic()
-        self._save_took_s = self._saved_at - began
-        self.watcher.checkpointed(self.state.step)
+    def restore(self, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> None:
+        self._state.restore(tensors, numbers)
 
-    def write(self, folder: Path) -> Trained:
-        state = self.state
-        state.take_best()
+    def write(self, folder: Path, progress: Progress) -> Trained:
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in self._state.evaluated.state_dict().items()}
+        check_finite({name: tensor.numpy() for name, tensor in tensors.items()}, progress.step)
         folder.mkdir(parents=True, exist_ok=True)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in state.evaluated.state_dict().items()}
-        for name, tensor in tensors.items():
-            if not torch.isfinite(tensor).all():
-                raise Unprocessable(
-                    f"The weights {name!r} are not finite after step {state.step}: lower optimiser.learning_rate, or "
-                    "set regularisation.clip_norm."
-                )
         write_atomic(folder / WEIGHTS, save(tensors))
         architecture = {**self.architecture, "shapes": {"row": list(self.shapes.row), "outputs": self.shapes.outputs,
                                                         "vocabulary": self.shapes.vocabulary}}  # fmt: skip
-        parameters = sum(parameter.numel() for parameter in state.model.parameters())
-        return Trained(architecture, "torch", parameters, dict(state.values), state.step)
+        parameters = sum(parameter.numel() for parameter in self._state.parameters)
+        return Trained(architecture, "torch", parameters, dict(progress.values), progress.step)
 
 
 def build_model(job: TrainJob) -> tuple[dict[str, Any], Shapes, nn.Module]:
     """The recipe's architecture with its initial weights, a function of the seed."""
-    (values,) = job.train.inputs.values()
-    shapes = Shapes(tuple(values.shape[1:]), job.classes or 1, job.vocabulary or 0)
-    architecture = job.recipe.architecture.model_dump()
-    if job.recipe.regularisation.dropout:
-        architecture.setdefault("dropout", job.recipe.regularisation.dropout)
+    architecture, shapes = chosen(job)
     torch.manual_seed(job.seed)
     model = build(job.recipe.task, architecture, shapes)
     if isinstance(model, ScaledMLP):

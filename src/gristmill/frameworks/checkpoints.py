@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.numpy import save
 
 from gristmill.core.faults import fault_point
 from gristmill.core.files import full_disk_is_said
@@ -23,14 +23,14 @@ _after = fault_point("checkpoint.after-save")
 
 class Checkpoint(NamedTuple):
     step: int
-    tensors: dict[str, torch.Tensor]
+    tensors: dict[str, np.ndarray]
     numbers: dict[str, Any]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Raises StorageFull; then the earlier checkpoints are intact."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     data = save(tensors, {"numbers": json.dumps(checkpoint.numbers)})
     final = folder / f"step-{checkpoint.step:010d}.safetensors"
     temporary = folder / f".{final.name}.tmp"
@@ -59,7 +59,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         torn.unlink(missing_ok=True)
     for path in _saved(folder):
         try:
-            with safe_open(path, "pt") as file:
+            with safe_open(path, "np") as file:
                 numbers = json.loads(file.metadata()["numbers"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError):

@@ -1,0 +1,66 @@
+"""What an architecture must know of the data, and how one is built by its name: the same in every framework."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import math
+from typing import Any
+
+import msgspec
+
+from gristmill.core.errors import Unprocessable
+from gristmill.frameworks.protocol import TrainJob
+
+
+class Shapes(msgspec.Struct, frozen=True):
+    """`row`: shape of one row of the model's input tensor; `vocabulary`: number of token ids, 0 without text."""
+
+    row: tuple[int, ...]
+    outputs: int
+    vocabulary: int = 0
+
+    @property
+    def values(self) -> int:
+        return math.prod(self.row)
+
+
+def chosen(job: TrainJob) -> tuple[dict[str, Any], Shapes]:
+    """The recipe's architecture ({"name": ..., options}) and the data's shapes."""
+    (values,) = job.train.inputs.values()
+    architecture = job.recipe.architecture.model_dump()
+    if job.recipe.regularisation.dropout:
+        architecture.setdefault("dropout", job.recipe.regularisation.dropout)
+    return architecture, Shapes(tuple(values.shape[1:]), job.classes or 1, job.vocabulary or 0)
+
+
+def build_architecture(folder: str, framework: str, task: str, architecture: dict[str, Any], shapes: Shapes) -> Any:
+    """What `folder`.<task> makes of `architecture`. Raises Unprocessable naming the option."""
+    known = _architectures(folder, framework, task)
+    name = architecture.get("name")
+    if name not in known:
+        raise Unprocessable(
+            f"{framework} has no architecture {name!r} for {task}: it has {', '.join(sorted(known))}.",
+            field="architecture.name", got=name, expected=sorted(known),
+        )  # fmt: skip
+    options = {key: value for key, value in architecture.items() if key != "name"}
+    allowed = list(inspect.signature(known[name]).parameters)[1:]
+    for option in options:
+        if option not in allowed:
+            raise Unprocessable(
+                f"The architecture {name!r} has no option {option!r}: it has {', '.join(allowed)}.",
+                field=f"architecture.{option}", expected=allowed,
+            )  # fmt: skip
+    try:
+        return known[name](shapes, **options)
+    except (TypeError, ValueError, IndexError, AssertionError, RuntimeError) as error:
+        raise Unprocessable(f"The architecture {name!r} cannot be built with {options}: {error}.") from None
+
+
+def _architectures(folder: str, framework: str, task: str) -> dict[str, Any]:
+    name = f"{folder}.{task.replace('-', '_')}"
+    if importlib.util.find_spec(name) is None:
+        raise Unprocessable(f"{framework} has no architecture for the task {task!r}.", field="task", got=task)
+    architectures: dict[str, Any] = importlib.import_module(name).ARCHITECTURES
+    return architectures
