@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 
 from gristmill.books import events as told
 from gristmill.books import records
-from gristmill.books.amortization import write_down
+from gristmill.books.amortization import Method, write_down
 from gristmill.books.check import check
 from gristmill.books.events import Event
 from gristmill.books.posting import post, reverse
 from gristmill.books.rate_cards import set_rate
 from gristmill.books.replay import replay
 from gristmill.books.reports.report import REPORTS, report
+from gristmill.books.rerate import rerate
 from gristmill.books.usage import post_usage
 from gristmill.core.errors import Conflict, Unprocessable
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse
@@ -56,21 +57,67 @@ replicas = st.builds(
     ),
     st.integers(0, 5), versions, st.floats(0, 200), st.floats(0, 90),
 )  # fmt: skip
+places = st.sampled_from(
+    ["run:run_1", "run:run_2", "model:digits", "version:digits@1", "dataset:rye@1", "shared:team"]
+)
 people = st.builds(
     lambda id_, on, hours: told.hours_declared(TENANT, f"hours_{id_}", "miller", hours, on, NOON),
-    st.integers(0, 5),
-    st.sampled_from(["run:run_1", "run:run_2", "model:digits", "version:digits@1", "dataset:rye@1"]),
-    st.floats(0, 100),
-)
-posted = runs | datasets | made | estimates | retired | replicas | people
+    st.integers(0, 5), places, st.floats(0, 100),
+)  # fmt: skip
+currencies = st.sampled_from(["USD", "EUR", "GBP"])
+services = st.builds(
+    lambda id_, cost, currency, on, calls: told.service_bought(
+        TENANT, f"service_{id_}", "search", cost, currency, on, NOON, calls
+    ),
+    st.integers(0, 5), st.integers(0, 10**9), currencies, places, st.none() | st.floats(0, 1e6),
+)  # fmt: skip
+labels = st.builds(
+    lambda id_, amount, currency, by_row: told.data_paid(
+        TENANT, f"data_{id_}", "rye@1", "labelled", 7, f"{amount}e-6{currency}", NOON, by_row
+    ),
+    st.integers(0, 3), st.integers(0, 10**7), currencies, st.booleans(),
+)  # fmt: skip
+stored = st.builds(
+    lambda day, size, owner: told.storage_used(TENANT, NOON + day * 86_400, NOON + (day + 1) * 86_400, {owner: size}),
+    small, st.integers(0, 10**12), st.sampled_from(["dataset:rye@1", "version:digits@1"]),
+)  # fmt: skip
+allocated = st.builds(
+    lambda id_, weights: told.cost_allocated(
+        TENANT, f"allocated_{id_}", "team", "proportional", None,
+        [{"on": on, "weight": weight} for on, weight in weights.items()], NOON,
+    ),
+    small, st.dictionaries(places.filter(lambda on: on != "shared:team"), st.integers(0, 9)),
+)  # fmt: skip
+inherited = st.builds(
+    lambda child, parent, share: told.cost_inherited(TENANT, child, parent, str(share), NOON),
+    versions, versions, st.decimals("0.01", "1", places=3),
+)  # fmt: skip
+capitalised = st.builds(lambda run, to: told.experiment_capitalised(TENANT, run, to, NOON), run_ids, versions)
+moments = st.integers(0, 40 * 86_400).map(lambda after: NOON + after)
+chosen = st.builds(
+    lambda version, method, days, at: told.write_down_chosen(TENANT, version, method, at, days),
+    versions, st.sampled_from(list(Method)), st.floats(0.01, 60), moments,
+)  # fmt: skip
+due = st.builds(lambda version, at: told.write_down_due(TENANT, version, at), versions, moments)
+posted = (
+    runs | datasets | made | estimates | retired | replicas | people | services | labels | stored | allocated
+    | inherited | capitalised | chosen | due
+)  # fmt: skip
 served = st.tuples(st.integers(0, 300), st.integers(1, 40), st.integers(0, 9), versions, st.sampled_from(["k1", "k2"]))
 reversals = st.integers(0, 50)
-prices = st.integers(1, 10**9)
+RATED = (
+    ("cost", "compute.cpu", "core_hour", "USD"), ("cost", "compute.memory", "gib_hour", "EUR"),
+    ("cost", "people.hours:miller", "person_hour", "GBP"), ("cost", "storage.blobs", "gb_month", "EUR"),
+    ("price", "serving.prediction", "1k_predictions", "USD"), ("price", "serving.token:prompt", "1k_tokens", "EUR"),
+    ("exchange", "EUR", "EUR", "USD"), ("exchange", "GBP", "GBP", "USD"),
+)  # fmt: skip
+prices = st.tuples(st.sampled_from(RATED), st.integers(1, 10**10))
 history = st.lists(
     st.tuples(st.just("post"), posted)
     | st.tuples(st.just("usage"), served)
     | st.tuples(st.just("reverse"), reversals)
-    | st.tuples(st.just("rate"), prices),
+    | st.tuples(st.just("rate"), prices)
+    | st.tuples(st.just("rerate"), st.booleans()),
     max_size=40,
 )
 
@@ -79,10 +126,14 @@ def happen(database: Database, kind: str, what: Any, at: int) -> None:
     with database.write() as connection:
         if kind == "usage":
             first, count, items, model, key = what
-            post_usage(connection, "gateway", usage(count, first, items=items, model=model, key=key), at, NOON + at)
+            requests = usage(count, first, items=items, model=model, key=key, tokens={"prompt": items} if items else {})
+            post_usage(connection, "gateway", requests, at, NOON + at)
         elif kind == "rate":
-            set_rate(connection, TENANT, card="cost", item="compute.cpu", unit="core_hour", price=f"{what}e-9USD",
+            (card, item, unit, currency), price = what
+            set_rate(connection, TENANT, card=card, item=item, unit=unit, price=f"{price}e-9{currency}",
                      valid_from=NOON - 100 + at, known_from=NOON + at)  # fmt: skip
+        elif kind == "rerate":
+            rerate(connection, TENANT, 0.0, NOON + at, dry_run=what)
         elif kind == "reverse":
             known = records.recorded_order(connection)
             if known:

@@ -80,7 +80,7 @@ def test_a_version_that_was_used_is_not_unmade() -> None:
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (dataset(cost_micro=-1), "should be 0 or more"),
+        (dataset(cost_micro=-1), "should cost 0 or more"),
         (dataset(currency="ZZZ"), "known currency"),
         (hours("run:run_1", -2.0), "hours should be 0 or more"),
         (hours("run:run_1", float("nan")), "hours should be 0 or more"),

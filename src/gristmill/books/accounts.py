@@ -8,9 +8,13 @@
 | served | debit | cost of serving a version: what its replicas used while busy, and the amortisation |
 | idle | debit | what was granted and not used, by owner: run:ID, endpoint:NAME |
 | expense | debit | experiments (made nothing), evaluations, maintenance (of retired versions), written-off |
+| expense:rate-changes | credit | what a re-rating took back of what had been written down already |
 | receivable, revenue | debit, credit | what keys owe, by key; what models earned, by model |
-| undistributed | debit | shared cost that no weight could spread |
-| units | memorandum | quantities without money: expected and served units, tokens, requests |
+| stored | debit | what keeping blobs costs, by owner: dataset:NAME@N (once versions are made of it), version:NAME@N |
+| shared, undistributed | debit | cost that many share, by pool, until it is allocated; what no weight could spread |
+| exchange | either | what was given in a foreign currency, and got for it in the books' own |
+| emissions | memorandum | grams of CO2 of the electricity used |
+| units | memorandum | quantities without money: requests, tokens, units served and expected; the write-down's method |
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ EXPERIMENTS = "expense:experiments"
 EVALUATIONS = "expense:evaluations"
 MAINTENANCE = "expense:maintenance"
 WRITTEN_OFF = "expense:written-off"
+RATE_CHANGES = "expense:rate-changes"
+EMISSIONS = "emissions:electricity"
 
 
 def input_kind(item: str) -> str:
@@ -68,6 +74,22 @@ def idle_endpoint(endpoint: str) -> str:
     return f"idle:endpoint:{endpoint}"
 
 
+def stored(owner: str) -> str:
+    return f"stored:{owner}"
+
+
+def shared(pool: str) -> str:
+    return f"shared:{pool}"
+
+
+def undistributed(pool: str) -> str:
+    return f"undistributed:{pool}"
+
+
+def exchange(currency: str) -> str:
+    return f"exchange:{currency}"
+
+
 def receivable(key: str) -> str:
     return f"receivable:{key}"
 
@@ -90,3 +112,13 @@ def served_tokens(version: str) -> str:
 
 def requests(version: str) -> str:
     return f"units:requests:{version or 'none'}"
+
+
+def write_down(version: str) -> str:
+    """How the version is written down: the item names the method, the quantity is its parameter."""
+    return f"units:write-down:{version}"
+
+
+def written_until(version: str) -> str:
+    """Until when, in seconds since the epoch, a version is written down that is written down by time."""
+    return f"units:written-until:{version}"

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gristmill.core.ids import derived_id
-from gristmill.core.types import Measure, Resources, ResourceUse
+from gristmill.core.types import Basis, Measure, Resources, ResourceUse
 
 DEFAULT_EXPECTED_UNITS = 100_000  # predictions a version is expected to serve where nobody said: assumed
 
@@ -84,6 +84,70 @@ def version_retired(tenant: str, model: str, version: int, happened_at: float) -
 def hours_declared(
     tenant: str, id_: str, who: str, hours: float, on: str, happened_at: float, rate: str | None = None
 ) -> Event:
-    """`on`: `run:ID`, `version:NAME@N`, `model:NAME` or `dataset:NAME@N`; `rate` as in `80USD`, an hour."""
+    """`on`: `run:ID`, `version:NAME@N`, `model:NAME`, `dataset:NAME@N` or `shared:POOL`; `rate` as in `80USD`."""
     payload = {"who": who, "hours": hours, "on": on, "rate": rate}
     return Event(id_, tenant, "hours.declared", payload, happened_at)
+
+
+def service_bought(
+    tenant: str, id_: str, name: str, cost_micro: int, currency: str, on: str, happened_at: float,
+    calls: float | None = None,
+) -> Event:  # fmt: skip
+    """`on` as for hours; `calls` None: nobody counted them."""
+    payload = {"name": name, "cost_micro": cost_micro, "currency": currency, "on": on, "calls": calls}
+    return Event(id_, tenant, "service.bought", payload, happened_at)
+
+
+def data_paid(
+    tenant: str, id_: str, dataset: str, what: str, rows: int, amount: str, happened_at: float, by_row: bool = False
+) -> Event:
+    """`dataset` as NAME@N; `amount` as in `120USD`, for the whole or, `by_row`, for each of the `rows` that survived."""
+    payload = {"dataset": dataset, "what": what, "rows": rows, "amount": amount, "by_row": by_row}
+    return Event(id_, tenant, "data.paid", payload, happened_at)
+
+
+def storage_used(
+    tenant: str, start: float, end: float, owners: dict[str, int], basis: Basis = Basis.measured
+) -> Event:  # fmt: skip
+    """`owners`: dataset:NAME@N or version:NAME@N → bytes kept from `start` to `end`."""
+    payload = {"from": start, "to": end, "owners": owners, "basis": basis.value}
+    return Event(derived_id("storage.used", tenant, repr(start)), tenant, "storage.used", payload, end)
+
+
+def cost_allocated(
+    tenant: str, id_: str, pool: str, spread: str, metric: str | None, targets: list[dict[str, Any]], happened_at: float
+) -> Event:
+    """`targets`: {on, weight}; `spread` and `metric` say where the weights come from."""
+    payload = {"pool": pool, "spread": spread, "metric": metric, "targets": targets}
+    return Event(id_, tenant, "cost.allocated", payload, happened_at)
+
+
+def cost_inherited(tenant: str, version: str, parent: str, share: str, happened_at: float) -> Event:
+    """The child `version` takes over a share, as in `0.25`, of what its `parent` cost; both NAME@N."""
+    payload = {"version": version, "parent": parent, "share": share}
+    id_ = derived_id("cost.inherited", tenant, version, parent, repr(happened_at))
+    return Event(id_, tenant, "cost.inherited", payload, happened_at)
+
+
+def experiment_capitalised(tenant: str, run: str, version: str, happened_at: float) -> Event:
+    payload = {"run": run, "version": version}
+    id_ = derived_id("experiment.capitalised", tenant, run, version, repr(happened_at))
+    return Event(id_, tenant, "experiment.capitalised", payload, happened_at)
+
+
+def write_down_chosen(tenant: str, version: str, method: str, happened_at: float, days: float | None = None) -> Event:
+    """`days`: the life's (straight-line), or the half-life's (economic-decay)."""
+    payload = {"version": version, "method": method, "days": days}
+    id_ = derived_id("write-down.chosen", tenant, version, method, repr(days), repr(happened_at))
+    return Event(id_, tenant, "write-down.chosen", payload, happened_at)
+
+
+def write_down_due(tenant: str, version: str, happened_at: float) -> Event:
+    """A version that is written down by time is due until `happened_at`."""
+    id_ = derived_id("write-down.due", tenant, version, repr(happened_at))
+    return Event(id_, tenant, "write-down.due", {"version": version}, happened_at)
+
+
+def rerated(tenant: str, of: str, happened_at: float) -> Event:
+    """The event `of` by the rates known at its recording."""
+    return Event(derived_id("rerated", tenant, of, repr(happened_at)), tenant, "rerated", {"of": of}, happened_at)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isfinite
+from typing import Any
 
 import msgspec
 
 from gristmill.books.accounts import MEMORANDUM
 from gristmill.core.errors import Internal, Unprocessable
+from gristmill.core.money import CURRENCIES
 from gristmill.core.types import Basis
 
 
@@ -41,6 +43,15 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, account=account, micro=-self.micro, quantity=quantity)
 
 
+def posting_of(row: Mapping[str, Any]) -> Posting:
+    """A stored line again."""
+    return Posting(
+        account=row["account"], micro=row["micro"], currency=row["currency"], quantity=row["quantity"],
+        basis=Basis(row["basis"]), unpriced=row["unpriced"], error=row["error"],
+        **{name: row[name] or "" for name in ("unit", "rate", "model", "version", "endpoint", "run", "item")},
+    )  # fmt: skip
+
+
 def transfer(line: Posting, source: str) -> list[Posting]:
     """`line` debited, and `source` credited with it."""
     return [line, line.counter(source)]
@@ -70,3 +81,13 @@ def check_quantity(value: float, what: str) -> float:
     if not isfinite(value) or value < 0:
         raise Unprocessable(f"{what} should be 0 or more and finite, and is {value!r}: nothing was posted.", field=what)
     return value
+
+
+def check_amount(micro: int, currency: str, what: str) -> int:
+    """Raises Unprocessable unless it is 0 or more of a known currency."""
+    if micro < 0 or currency not in CURRENCIES:
+        raise Unprocessable(
+            f"{what} should cost 0 or more in a known currency, and costs {micro} micro-units of {currency}: nothing "
+            f"was posted.", field="amount",
+        )  # fmt: skip
+    return micro

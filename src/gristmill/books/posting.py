@@ -8,17 +8,17 @@ from typing import Any
 from gristmill.books import accounts, rate_cards, records
 from gristmill.books.book import Book
 from gristmill.books.events import Event, payload_hash
-from gristmill.books.ledger import Posting, check_balanced
+from gristmill.books.ledger import Posting, check_balanced, posting_of
 from gristmill.books.records import Connection, Row
+from gristmill.books.rerating import KIND
 from gristmill.books.rules.registry import rule_of
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.faults import fault_point
 from gristmill.core.ids import derived_id
-from gristmill.core.types import Basis
 
 _in_mid_event = fault_point("books.in-mid-event")
 _REVERSAL = "reversal"
-_OPTIONAL = ("unit", "rate", "model", "version", "endpoint", "run", "item")
+_CHOICES = {"units.estimated", "write-down.chosen"}
 
 
 def post(connection: Connection, event: Event, recorded_at: float | None = None) -> bool:
@@ -67,13 +67,23 @@ def reverse(
         raise NotFound(f"There is no event {event!r} in the books: `gristmill books entries` lists them.", got=event)
     if stored["reverses"] is not None:
         raise Conflict(f"{event} is itself a reversal: post what is right as a new event.", event=event)
-    if records.reversal_of(connection, event) is not None:
-        raise Conflict(f"{event} is reversed already.", event=event)
-    mirrored = [_mirror(row) for row in records.postings_of(connection, event)]
+    _refuse_reversal(connection, stored)
+    mirrored = [posting_of(row).counter(row["account"]) for row in records.postings_of(connection, event)]
     reversal = Event(derived_id(_REVERSAL, event), tenant, _REVERSAL, {"reverses": event, "reason": reason}, at)
     _refuse_overdrawn(Book(connection, tenant, [], at, at), mirrored, event)
     _record(connection, reversal, mirrored, time.time() if recorded_at is None else recorded_at, reverses=event)
     return reversal.id
+
+
+def _refuse_reversal(connection: Connection, stored: Row) -> None:
+    event = stored["id"]
+    if records.reversal_of(connection, event) is not None:
+        raise Conflict(f"{event} is reversed already.", event=event)
+    if stored["kind"] in _CHOICES:
+        raise Conflict(f"{event} is a choice and moved no money: choose anew instead of reversing it.", event=event)
+    later = records.reratings_of(connection, stored["rerates"] or event)
+    if later and later[-1] != event:
+        raise Conflict(f"{event} was rated again: reverse {later[-1]} first.", event=event)
 
 
 def _refuse(connection: Connection, event: Event, at: float) -> None:
@@ -91,19 +101,12 @@ def _record(
     row: dict[str, Any] = {
         "id": event.id, "tenant": event.tenant, "kind": event.kind, "payload_hash": payload_hash(event),
         "payload": event.payload, "happened_at": event.happened_at, "recorded_at": recorded_at, "reverses": reverses,
+        "rerates": event.payload["of"] if event.kind == KIND else None,
     }  # fmt: skip
     records.insert_event(connection, row)
     _in_mid_event()
     sign = 1 if reverses is None else -1
     records.insert_postings(connection, event.id, event.tenant, event.happened_at, lines, sign)
-
-
-def _mirror(row: Row) -> Posting:
-    quantity = None if row["quantity"] is None else -row["quantity"]
-    return Posting(
-        account=row["account"], micro=-row["micro"], currency=row["currency"], quantity=quantity,
-        basis=Basis(row["basis"]), unpriced=row["unpriced"], error=row["error"], **{name: row[name] or "" for name in _OPTIONAL},
-    )  # fmt: skip
 
 
 def _refuse_overdrawn(book: Book, mirrored: list[Posting], event: str) -> None:
@@ -114,7 +117,7 @@ def _refuse_overdrawn(book: Book, mirrored: list[Posting], event: str) -> None:
         if asset is not None and line.micro:
             taken[asset, line.currency] = taken.get((asset, line.currency), 0) + line.micro
     for (asset, currency), micro in taken.items():
-        if micro < 0 and _value(book, asset, currency) + micro < 0:
+        if micro < 0 and book.value(asset).get(currency, 0) + micro < 0:
             raise Conflict(
                 f"{event} cannot be reversed: less than it put into {asset} is left there; reverse first what was made "
                 f"of it or written down since.",
@@ -128,10 +131,3 @@ def _asset_of(line: Posting) -> str | None:
     if kind in ("amortised", "written-off"):
         return accounts.version_asset(line.version)
     return line.account if kind == "assets" else None
-
-
-def _value(book: Book, asset: str, currency: str) -> int:
-    prefix = accounts.version_asset("")
-    if asset.startswith(prefix):
-        return book.book_values(asset.removeprefix(prefix)).get(currency, 0)
-    return sum(row["micro"] for row in book.sums((), asset, currency=currency))

@@ -1,11 +1,17 @@
-"""Rate cards: what an input costs (`cost`), what a use is sold for (`price`); when valid, and since when known."""
+"""Rate cards: what an input costs (`cost`), what a use is sold for (`price`); when valid, and since when known.
+
+Two more are kept alike: grams of CO2 a kWh (`emissions`), and what a unit of a foreign currency is in the books' own
+(`exchange`).
+"""
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
 
 from gristmill.books import records
+from gristmill.books.default_rates import DEFAULTS
 from gristmill.books.records import Connection
 from gristmill.books.units import base_units
 from gristmill.core.errors import Unprocessable
@@ -13,23 +19,11 @@ from gristmill.core.ids import derived_id
 from gristmill.core.money import CURRENCIES, price_of
 from gristmill.core.types import Basis
 
-COST, PRICE = "cost", "price"
-CARDS = (COST, PRICE)
-_ASSUMED = "assumed default: replace it with `gristmill books rates --item ... --price ... --unit ...`"
-# Orders of magnitude of public list prices in 2025: an on-demand general-purpose vCPU with memory, an 80 GB GPU, US
-# industrial electricity, object storage; a fully loaded engineer's hour. Inference prices are such that demos earn.
-_DEFAULTS = (
-    (COST, "compute.cpu", "core_hour", "0.04"),
-    (COST, "compute.memory", "gib_hour", "0.005"),
-    (COST, "compute.gpu", "gpu_hour", "2.50"),
-    (COST, "energy.electricity", "kwh", "0.15"),
-    (COST, "people.hours", "person_hour", "80"),
-    (COST, "storage.blobs", "gb_month", "0.023"),
-    (PRICE, "serving.request", "1k_requests", "0.05"),
-    (PRICE, "serving.prediction", "1k_predictions", "0.10"),
-    (PRICE, "serving.explanation", "1k_explanations", "5"),
-)
-_DEFAULT_CURRENCY = "USD"
+COST, PRICE, EMISSIONS, EXCHANGE = "cost", "price", "emissions", "exchange"
+CARDS = (COST, PRICE, EMISSIONS, EXCHANGE)
+ELECTRICITY = "energy.electricity"
+GRAM = "g"  # in a rate's place of the currency: grams of CO2
+_GRAMS = re.compile(r"\s*([0-9.]+)\s*g\s*")
 
 
 class Rate(NamedTuple):
@@ -48,8 +42,12 @@ class Rate(NamedTuple):
     note: str
 
     def micro(self, quantity: Decimal | int) -> int:
-        """Price of `quantity` base units, rounded once."""
+        """Price of `quantity` base units, rounded once; of a currency's card, in the currency it is exchanged into."""
         return price_of(quantity, Decimal(self.price) / base_units(self.item, self.unit))
+
+    def grams(self, quantity: float) -> float:
+        """CO2 of `quantity` base units, on the card of emissions."""
+        return float(Decimal(repr(quantity)) * Decimal(self.price) / base_units(self.item, self.unit))
 
 
 def lookup(rates: list[Rate], card: str, item: str, at: float, known_at: float) -> Rate | None:
@@ -57,7 +55,7 @@ def lookup(rates: list[Rate], card: str, item: str, at: float, known_at: float) 
 
     Of rates whose periods are nested the innermost holds (the one that begins last), of corrections the latest known.
     """
-    for name in dict.fromkeys((item, item.partition(":")[0])):
+    for name in _widening(item):
         valid = [
             rate for rate in rates
             if (rate.card, rate.item) == (card, name) and rate.known_from <= known_at
@@ -68,6 +66,12 @@ def lookup(rates: list[Rate], card: str, item: str, at: float, known_at: float) 
     return None
 
 
+def _widening(item: str) -> list[str]:
+    """`serving.token:completion` → itself, `serving.token`."""
+    parts = item.split(":")
+    return [":".join(parts[:length]) for length in range(len(parts), 0, -1)]
+
+
 def boundaries(connection: Connection, tenant: str, card: str) -> list[float]:
     """Moments at which a price of the card may change, in order."""
     rates = [rate for rate in known(connection, tenant) if rate.card == card]
@@ -76,17 +80,20 @@ def boundaries(connection: Connection, tenant: str, card: str) -> list[float]:
 
 
 def known(connection: Connection, tenant: str) -> list[Rate]:
-    """Every rate of the tenant; the assumed defaults where none was set."""
-    return [Rate(**row) for row in records.rates_of(connection, tenant)] or _defaults(tenant)
+    """Every rate of the tenant, the assumed defaults among them."""
+    stored = [Rate(**row) for row in records.rates_of(connection, tenant)]
+    ids = {rate.id for rate in stored}
+    return stored + [rate for rate in _defaults(tenant) if rate.id not in ids]
 
 
 def seeded(connection: Connection, tenant: str) -> list[Rate]:
-    """`known`, and the defaults stored where there was none, so that a posting's rate can be found again."""
-    stored = records.rates_of(connection, tenant)
-    if stored:
-        return [Rate(**row) for row in stored]
-    records.insert_rates(connection, tenant, [rate._asdict() for rate in _defaults(tenant)])
-    return _defaults(tenant)
+    """`known`, and the defaults stored where they were not, so that a posting's rate can be found again."""
+    stored = [Rate(**row) for row in records.rates_of(connection, tenant)]
+    ids = {rate.id for rate in stored}
+    missing = [rate for rate in _defaults(tenant) if rate.id not in ids]
+    if missing:
+        records.insert_rates(connection, tenant, [rate._asdict() for rate in missing])
+    return stored + missing
 
 
 def list_rates(connection: Connection, tenant: str) -> list[dict[str, Any]]:
@@ -105,14 +112,14 @@ def set_rate(
     any other overlap is refused. Raises Unprocessable.
     """
     others = seeded(connection, tenant)
-    base_units(item, unit)
-    amount, currency = parse_price(price)
-    if card not in CARDS:
-        raise Unprocessable(f"There is no rate card {card!r}: there are {', '.join(CARDS)}.", field="card", got=card)
+    amount, currency = _terms(card, item, unit, price)
+    if card == EXCHANGE:
+        _check_exchange(others, item, currency, amount)
     if valid_to is not None and valid_to <= valid_from:
         raise Unprocessable("A rate's period ends before it begins: valid_to must be later than valid_from.",
                             field="valid_to")  # fmt: skip
-    id_ = derived_id("rate", tenant, card, item, repr(valid_from), repr(valid_to), repr(known_from), amount, currency)
+    moments = map(repr, (valid_from, valid_to, known_from))
+    id_ = derived_id("rate", tenant, card, item, *moments, amount, currency, unit)
     rate = Rate(id_, card, item, unit, amount, currency, basis.value, valid_from, valid_to, known_from, note)
     for other in others:
         if (other.card, other.item) == (card, item) and _clash(other, rate):
@@ -135,10 +142,40 @@ def _clash(old: Rate, new: Rate) -> bool:
 
 def _defaults(tenant: str) -> list[Rate]:
     return [
-        Rate(derived_id("rate", tenant, card, item, "default"), card, item, unit, price, _DEFAULT_CURRENCY,
-             Basis.assumed.value, 0.0, None, 0.0, _ASSUMED)
-        for card, item, unit, price in _DEFAULTS
+        Rate(derived_id("rate", tenant, card, item, "default"), card, item, unit, price, currency,
+             Basis.assumed.value, 0.0, None, 0.0, note)
+        for card, item, unit, price, currency, note in DEFAULTS
     ]  # fmt: skip
+
+
+def _terms(card: str, item: str, unit: str, price: str) -> tuple[str, str]:
+    """The amount and its currency (grams on the card of emissions), when they fit the card. Raises Unprocessable."""
+    if card not in CARDS:
+        raise Unprocessable(f"There is no rate card {card!r}: there are {', '.join(CARDS)}.", field="card", got=card)
+    base_units(item, unit)
+    if (item in CURRENCIES) != (card == EXCHANGE):
+        raise Unprocessable(f"{item} is not on the card {card}: currencies, and only they, are on the card exchange.",
+                            field="item", got=item)  # fmt: skip
+    if card != EMISSIONS:
+        return parse_price(price)
+    grams = _GRAMS.fullmatch(price)
+    if item != ELECTRICITY or grams is None:
+        raise Unprocessable(f"Emissions are grams of CO2 by kWh of {ELECTRICITY}: write them as in 445g.",
+                            field="price", got=price)  # fmt: skip
+    return parse_price(f"{grams[1]}USD")[0], GRAM
+
+
+def _check_exchange(others: list[Rate], item: str, currency: str, price: str) -> None:
+    """One currency is the books' own: what is exchanged into it is not itself exchanged. Raises Unprocessable."""
+    sold = {rate.item for rate in others if rate.card == EXCHANGE} | {item}
+    bought = {rate.currency for rate in others if rate.card == EXCHANGE} | {currency}
+    if sold & bought:
+        raise Unprocessable(
+            f"{item} cannot be exchanged into {currency}: {', '.join(sorted(sold & bought))} would be both exchanged "
+            f"and exchanged into; choose one currency for the books.", field="item", got=item,
+        )  # fmt: skip
+    if not Decimal(price):
+        raise Unprocessable(f"An exchange rate of {item} should be more than 0.", field="price", got=price)
 
 
 def parse_price(price: str) -> tuple[str, str]:

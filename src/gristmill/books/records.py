@@ -55,6 +55,42 @@ def reversal_of(connection: Connection, id_: str) -> str | None:
     return connection.execute(select(events.c.id).where(events.c.reverses == id_)).scalar()
 
 
+def reratings_of(connection: Connection, id_: str) -> list[str]:
+    """Re-ratings of an event that were not reversed, oldest first."""
+    undone = events.alias("undone")
+    query = (
+        select(events.c.id).outerjoin(undone, undone.c.reverses == events.c.id)
+        .where(events.c.rerates == id_, undone.c.id.is_(None)).order_by(events.c.recorded_at, events.c.id)
+    )  # fmt: skip
+    return list(connection.execute(query).scalars())
+
+
+def rated_events(connection: Connection, tenant: str, kinds: Sequence[str], since: float) -> list[str]:
+    """Events of `kinds` that happened at `since` or later and were not reversed, in the order of their recording."""
+    undone = events.alias("undone")
+    first = select(func.min(postings.c.number)).where(postings.c.event == events.c.id).scalar_subquery()
+    query = (
+        select(events.c.id).outerjoin(undone, undone.c.reverses == events.c.id)
+        .where(events.c.tenant == tenant, events.c.kind.in_(kinds), events.c.happened_at >= since,
+               undone.c.id.is_(None)).order_by(first)
+    )  # fmt: skip
+    return list(connection.execute(query).scalars())
+
+
+def version_that_took(connection: Connection, tenant: str, account: str, event: str) -> str | None:
+    """The version whose making first took from `account` after `event` had put there, unless that was reversed."""
+    undone, made = events.alias("undone"), events.alias("made")
+    put = select(func.max(postings.c.number)).where(postings.c.event == event).scalar_subquery()
+    query = (
+        select(made.c.payload).select_from(postings).join(made, made.c.id == postings.c.event)
+        .outerjoin(undone, undone.c.reverses == made.c.id)
+        .where(postings.c.tenant == tenant, postings.c.account == account, postings.c.number > put,
+               made.c.kind == "version.made", undone.c.id.is_(None)).order_by(postings.c.number).limit(1)
+    )  # fmt: skip
+    payload = connection.execute(query).scalar()
+    return None if payload is None else f"{payload['model']}@{payload['version']}"
+
+
 def insert_event(connection: Connection, row: Row) -> None:
     connection.execute(_INSERT_EVENT, row)
 
@@ -260,6 +296,14 @@ def dataset_exists(connection: Connection, tenant: str, name: str, version: int)
             dataset_versions.c.tenant == tenant, dataset_versions.c.name == name, dataset_versions.c.version == version
         ),
     )
+
+
+def dataset_rows(connection: Connection, tenant: str, name: str, version: int) -> int | None:
+    """Rows that survived cleaning; None for a dataset version that there is not."""
+    query = select(dataset_versions.c.rows).where(
+        dataset_versions.c.tenant == tenant, dataset_versions.c.name == name, dataset_versions.c.version == version
+    )
+    return connection.execute(query).scalar()
 
 
 def _any(connection: Connection, query: Select[Any]) -> bool:

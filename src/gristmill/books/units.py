@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from gristmill.core.errors import Unprocessable
+from gristmill.core.money import CURRENCIES
 
 # item → its base unit, in which quantities are posted
 BASE_UNITS = {
@@ -17,6 +18,7 @@ BASE_UNITS = {
     "serving.request": "request",
     "serving.prediction": "prediction",
     "serving.explanation": "explanation",
+    "serving.token": "token",
 }
 _IN_BASE_UNITS = {
     "core_second": {"core_second": 1, "core_minute": 60, "core_hour": 3600},
@@ -28,6 +30,7 @@ _IN_BASE_UNITS = {
     "request": {"request": 1, "1k_requests": 1000, "1m_requests": 1_000_000},
     "prediction": {"prediction": 1, "1k_predictions": 1000, "1m_predictions": 1_000_000},
     "explanation": {"explanation": 1, "1k_explanations": 1000},
+    "token": {"token": 1, "1k_tokens": 1000, "1m_tokens": 1_000_000},
 }
 
 
@@ -37,7 +40,12 @@ def base_item(item: str) -> str:
 
 
 def base_units(item: str, unit: str) -> Decimal:
-    """How many base units one `unit` of `item` is. Raises Unprocessable for an unknown item, or another's unit."""
+    """How many base units one `unit` of `item` is; a currency is its own unit.
+
+    Raises Unprocessable for an unknown item, or another's unit.
+    """
+    if item in CURRENCIES and unit == item:
+        return Decimal(1)
     base = BASE_UNITS.get(base_item(item))
     if base is None:
         raise Unprocessable(

@@ -110,7 +110,7 @@ class ResourceUse(msgspec.Struct, frozen=True):
     cpu_s: float
     peak_memory_bytes: int
     energy: Measure  # joules
-    gpu_s: float = 0.0
+    gpu_s: float | None = None  # None: no counter, which is not zero
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):

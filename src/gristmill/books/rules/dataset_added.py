@@ -7,10 +7,9 @@ import msgspec
 from gristmill.books import accounts
 from gristmill.books.book import Book
 from gristmill.books.events import Event
-from gristmill.books.ledger import Posting, transfer
+from gristmill.books.exchange import paid
+from gristmill.books.ledger import Posting, check_amount, transfer
 from gristmill.books.rules.payload import read
-from gristmill.core.errors import Unprocessable
-from gristmill.core.money import CURRENCIES
 
 
 class DatasetAdded(msgspec.Struct, frozen=True):
@@ -29,10 +28,6 @@ def postings(event: Event, book: Book) -> list[Posting]:
     line = Posting(account=accounts.dataset_asset(name), item=item, unit="row", quantity=float(said.rows))
     if said.cost_micro is None:
         return transfer(msgspec.structs.replace(line, unpriced=True), accounts.inputs(item))
-    if said.cost_micro < 0 or said.currency not in CURRENCIES:
-        raise Unprocessable(
-            f"The cost of {name} should be 0 or more in a known currency, and is {said.cost_micro} micro-units of "
-            f"{said.currency}: nothing was posted."
-        )
-    priced = msgspec.structs.replace(line, micro=said.cost_micro, currency=said.currency)
-    return transfer(priced, accounts.inputs(item))
+    check_amount(said.cost_micro, said.currency or "no currency", name)
+    priced = msgspec.structs.replace(line, micro=said.cost_micro, currency=said.currency or "")
+    return paid(book, priced, accounts.inputs(item))

@@ -8,14 +8,23 @@ from gristmill.books.book import Book
 from gristmill.books.events import Event
 from gristmill.books.ledger import Posting
 from gristmill.books.rules import (
+    cost_allocated,
+    cost_inherited,
+    data_paid,
     dataset_added,
+    experiment_capitalised,
     hours_declared,
     replica_used,
+    rerated,
     run_used,
+    service_bought,
+    storage_used,
     units_estimated,
     usage_posted,
     version_made,
     version_retired,
+    write_down_chosen,
+    write_down_due,
 )
 from gristmill.core.errors import Unprocessable
 
@@ -23,13 +32,22 @@ Rule = Callable[[Event, Book], list[Posting]]
 
 RULES: dict[str, Rule] = {
     "dataset.added": dataset_added.postings,
+    "data.paid": data_paid.postings,
     "run.used": run_used.postings,
     "version.made": version_made.postings,
+    "experiment.capitalised": experiment_capitalised.postings,
+    "cost.inherited": cost_inherited.postings,
+    "cost.allocated": cost_allocated.postings,
     "units.estimated": units_estimated.postings,
+    "write-down.chosen": write_down_chosen.postings,
+    "write-down.due": write_down_due.postings,
     "hours.declared": hours_declared.postings,
+    "service.bought": service_bought.postings,
+    "storage.used": storage_used.postings,
     "replica.used": replica_used.postings,
     "usage.posted": usage_posted.postings,
     "version.retired": version_retired.postings,
+    "rerated": rerated.postings,
 }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from gristmill.books import accounts
-from gristmill.books.amortization import write_down
 from gristmill.books.book import Book
 from gristmill.books.events import Event
 from gristmill.books.ledger import Posting, memorandum, transfer
 from gristmill.books.pricing import price_more
 from gristmill.books.rate_cards import PRICE
 from gristmill.books.rules.payload import read
-from gristmill.books.units import BASE_UNITS
+from gristmill.books.units import BASE_UNITS, base_item
+from gristmill.books.writing_down import by_units
 
 BILLED = "2xx"
 
@@ -48,7 +48,8 @@ def postings(event: Event, book: Book) -> list[Posting]:
         return [counted]
     units = memorandum(accounts.served_units(said.model), said.items, "prediction", item=said.operation, model=model,
                        version=said.model, endpoint=said.endpoint)  # fmt: skip
-    return [counted, units, *_tokens(said, model), *_earned(said, model, book), *_written_down(said, model, book)]
+    write_down = by_units(book, said.model, said.items, said.endpoint)
+    return [counted, units, *_tokens(said, model), *_earned(said, model, book), *write_down]
 
 
 def _tokens(said: UsagePosted, model: str) -> list[Posting]:
@@ -67,27 +68,15 @@ def _earned(said: UsagePosted, model: str, book: Book) -> list[Posting]:
         rate = book.rate(PRICE, f"{item}:{said.endpoint}")
         price = price_more(rate, quantity, *book.standing(account, item, rate))
         line = Posting(account=account, micro=price.micro, currency=price.currency, quantity=quantity, item=item,
-                       unit=BASE_UNITS[item], rate=price.rate, unpriced=price.unpriced, model=model, version=said.model,
-                       endpoint=said.endpoint)  # fmt: skip
+                       unit=BASE_UNITS[base_item(item)], rate=price.rate, unpriced=price.unpriced, model=model,
+                       version=said.model, endpoint=said.endpoint)  # fmt: skip
         lines += transfer(line, accounts.revenue(model)) if quantity else []
     return lines
 
 
 def _sold(said: UsagePosted) -> list[tuple[str, int]]:
+    """Requests, and the tokens of those that have them, or else predictions."""
     if said.operation == "explain":
         return [("serving.explanation", said.items)]
-    return [("serving.request", said.requests), ("serving.prediction", said.items)]
-
-
-def _written_down(said: UsagePosted, model: str, book: Book) -> list[Posting]:
-    """Units of production, by currency: a version may have been paid for in several."""
-    asset = book.asset(said.model)
-    lines: list[Posting] = []
-    for currency, value in asset.left.items():
-        amount = write_down(value, said.items, asset.expected, asset.served)
-        if amount:
-            line = Posting(account=accounts.served(said.model), micro=amount, currency=currency, quantity=said.items,
-                           unit="prediction", item="amortisation", model=model, version=said.model,
-                           endpoint=said.endpoint)  # fmt: skip
-            lines += transfer(line, accounts.amortised(said.model))
-    return lines
+    tokens = [(f"serving.token:{kind}", number) for kind, number in sorted(said.tokens.items())]
+    return [("serving.request", said.requests), *(tokens or [("serving.prediction", said.items)])]

@@ -10,8 +10,9 @@ from gristmill.books import accounts
 from gristmill.books.book import Book
 from gristmill.books.dataset_shares import shares
 from gristmill.books.events import DEFAULT_EXPECTED_UNITS, Event
+from gristmill.books.inheritance import inherited, share_of
 from gristmill.books.ledger import Posting, memorandum
-from gristmill.books.moving import moved
+from gristmill.books.moving import moved, moved_run
 from gristmill.books.rules.payload import read
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Basis
@@ -23,19 +24,23 @@ class VersionMade(msgspec.Struct, frozen=True):
     run: str | None = None
     datasets: tuple[str, ...] = ()
     expected_units: int | None = None
+    trials: tuple[str, ...] = ()  # other runs that were part of it: a search's
+    parent: str | None = None  # NAME@N that it was fine-tuned from
+    inherits: str | None = None  # the share of its parent's cost that it takes over, as in 0.25
 
 
 def postings(event: Event, book: Book) -> list[Posting]:
-    """Raises Unprocessable when the expected units are no positive number."""
+    """Raises Unprocessable when the expected units are no positive number, or the share is none."""
     said = read(event, VersionMade)
     version = f"{said.model}@{said.version}"
     if said.expected_units is not None and said.expected_units < 1:
         raise Unprocessable(f"The expected units of {version} should be 1 or more: nothing was posted.")
     asset = accounts.version_asset(version)
     lines = moved(book, accounts.model_asset(said.model), asset, model=said.model, version=version)
-    if said.run is not None:
-        for source in (accounts.run_asset(said.run), accounts.EXPERIMENTS):  # a failed attempt, then resumed
-            lines += moved(book, source, asset, run=said.run, model=said.model, version=version, of_run=said.run)
+    for run in dict.fromkeys((said.run, *said.trials)):  # with attempts that failed before one was resumed
+        lines += moved_run(book, run, asset, model=said.model, version=version) if run else []
+    if said.parent is not None and said.inherits is not None:
+        lines += inherited(book, version, said.parent, share_of(said.inherits))
     drawn: dict[tuple[str, str], int] = defaultdict(int)
     for dataset in dict.fromkeys(said.datasets):
         lines += shares(book, dataset, version, said.model, drawn)

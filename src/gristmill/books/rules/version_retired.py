@@ -1,4 +1,4 @@
-"""A version was retired: what is left of its asset is written off."""
+"""A version was retired: what is left of its asset, after what was due until then, is written off."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gristmill.books.book import Book
 from gristmill.books.events import Event
 from gristmill.books.ledger import Posting, memorandum, transfer
 from gristmill.books.rules.payload import read
+from gristmill.books.writing_down import by_time
 
 
 class VersionRetired(msgspec.Struct, frozen=True):
@@ -21,8 +22,10 @@ def postings(event: Event, book: Book) -> list[Posting]:
     said = read(event, VersionRetired)
     version = f"{said.model}@{said.version}"
     contra = accounts.written_off(version)
-    lines = [memorandum(contra, 1.0, "retirement", model=said.model, version=version)]
-    for currency, left in book.book_values(version).items():
+    due = by_time(book, version, int(event.happened_at))
+    lines = [*due, memorandum(contra, 1.0, "retirement", model=said.model, version=version)]
+    for currency, value in book.book_values(version).items():
+        left = value - sum(line.micro for line in due if line.currency == currency and line.micro > 0)
         if left:
             line = Posting(account=accounts.WRITTEN_OFF, micro=left, currency=currency, quantity=0.0,
                            item="written-off", model=said.model, version=version)  # fmt: skip
