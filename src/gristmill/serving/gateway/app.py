@@ -110,5 +110,5 @@ async def _send(scope: Scope, send: Send, reply: Reply, request_id: bytes, model
 @lru_cache(maxsize=1024)
 def _lines(headers: tuple[Header, ...], model: str) -> bytes:
     """As they stand in the response; most answers share theirs."""
-    named = headers + ((b"x-gristmill-model", model.encode()),) if model else headers
+    named = (*headers, (b"x-gristmill-model", model.encode())) if model else headers
     return b"".join([b"%b: %b\r\n" % header for header in named])

@@ -68,7 +68,8 @@ class PatientProtocol(HttpToolsProtocol):
         cycle.response_started = cycle.response_complete = True
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
         self.transport.write(b"".join((STATUS_LINE[status], head, end, body)))
-        cycle.scope.pop(RESPOND)  # type: ignore[typeddict-item]  # else a ring, left to the garbage collector
+        scope: dict[str, Any] = cycle.scope  # type: ignore[assignment]
+        del scope[RESPOND]  # it holds the cycle, which holds the scope: a ring for the collector to find
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
