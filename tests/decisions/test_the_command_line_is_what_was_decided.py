@@ -17,10 +17,11 @@ SURFACE = """
 up, down, status, doctor, demo, train, evaluate, deploy, predict, explain,
 data add, data list, data show, data profile,
 runs list, runs show, runs logs, runs watch, runs cancel, runs resume,
-models list, models show, models import, models export, models verify, models alias, models compare,
+models list, models show, models import, models convert, models export, models verify, models alias, models compare,
 endpoints list, endpoints show, endpoints rollback, endpoints scale, endpoints delete,
 keys create, keys list, keys revoke, tenants create, tenants list,
-books show, books entries, books report, books rates, books hours, books reverse, books check, books export
+books show, books entries, books report, books rates, books hours, books services, books data, books allocate,
+books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export
 """
 
 

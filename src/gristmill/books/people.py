@@ -30,7 +30,7 @@ def declare(
         )
     place = found_place(connection, tenant, on, "Hours")
     event = events.hours_declared(tenant, event_id or new_id("hours"), who, float(hours), place, at, rate)
-    post(connection, event, at)
+    post(connection, event)
     return event.id
 
 

@@ -34,7 +34,7 @@ def buy_service(
     event = events.service_bought(
         tenant, derived_id("service.bought", tenant, id_), name, money.micro, money.currency, place, at, calls
     )
-    post(connection, event, at)
+    post(connection, event)
     return event.id
 
 
@@ -53,5 +53,5 @@ def pay_data(
         raise Unprocessable(f"There is no dataset version {dataset!r}: write NAME@N.", field="dataset", got=dataset)
     paid = derived_id("data.paid", tenant, id_)
     event = events.data_paid(tenant, paid, f"{name}@{number}", str(what), rows, amount, at, by_row)
-    post(connection, event, at)
+    post(connection, event)
     return event.id

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from gristmill.cli import books_costing, books_inputs
 from gristmill.cli.books_views import check_view, entries_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
@@ -17,6 +18,11 @@ from gristmill.cli.output import AsJson, show
 from gristmill.core.reports import Breakdown, ReportName
 
 app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
+for command in (
+    books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
+    books_costing.inherit, books_costing.capitalise, books_costing.rerate,
+):  # fmt: skip
+    app.command()(command)
 
 
 class ExportTable(StrEnum):
@@ -108,7 +114,9 @@ def rates(
     item: Annotated[str | None, typer.Option(help="Set this item's price, as in compute.cpu.")] = None,
     price: Annotated[str | None, typer.Option(help="The price of one unit, as in 0.05USD.")] = None,
     unit: Annotated[str | None, typer.Option(help="The unit, as in core_hour.")] = None,
-    card: Annotated[str, typer.Option(help="The rate card: cost, or price.")] = "cost",
+    card: Annotated[str, typer.Option(help="The rate card: cost, price, emissions, exchange.")] = "cost",
+    valid_from: Annotated[str | None, typer.Option("--from", help="Valid from then on; from now on otherwise.")] = None,
+    valid_to: Annotated[str | None, typer.Option("--to", help="Valid until then; without end otherwise.")] = None,
     note: Annotated[str, typer.Option(help="Where the price comes from.")] = "",
     as_json: AsJson = False,
 ) -> None:
@@ -116,22 +124,11 @@ def rates(
     if (item is None, price is None, unit is None) not in ((True,) * 3, (False,) * 3):
         raise typer.BadParameter("--item, --price and --unit belong together.")
     with connect() as client:
-        found = client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note) if item else None
-        document = found or client.books.rates()
+        document: Any = (
+            client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note, valid_from=valid_from,
+                                  valid_to=valid_to) if item else client.books.rates()
+        )  # fmt: skip
     show(document, as_json, rates_view)
-
-
-@app.command()
-def hours(
-    who: Annotated[str, typer.Argument(help="Who worked, as in 'data scientist'.")],
-    count: Annotated[float, typer.Argument(min=0.0, metavar="HOURS", help="How many hours.")],
-    on: Annotated[str, typer.Argument(help="On what: run:ID, version:NAME@N, model:NAME or dataset:NAME@N.")],
-    as_json: AsJson = False,
-) -> None:
-    """Declare people's hours: they are an input like any other."""
-    with connect() as client:
-        document = client.books.declare_hours(who, count, on)
-    show(document, as_json, lambda _: f"{count:g} hours of {who} on {on} are in the books.")
 
 
 @app.command()

@@ -41,15 +41,59 @@ class Books(Resource[D]):
     @operation
     def set_rate(self, /, **rate: Any) -> Steps[Document]:
         """`card`, `item`, `unit`, `price` ("0.05USD"), and `valid_from`, `valid_to`, `note` if wanted."""
-        reply = yield Call(
-            "POST", "/books/rates", json={key: value for key, value in rate.items() if value is not None}
-        )
+        reply = yield Call("POST", "/books/rates", json=_given(rate))
         return reply.document()
 
     @operation
-    def declare_hours(self, who: str, hours: float, on: str) -> Steps[Document]:
-        """People's hours on a run, a version or a dataset."""
-        reply = yield Call("POST", "/books/hours", json={"who": who, "hours": hours, "on": on})
+    def declare_hours(self, /, who: str, hours: float, on: str, **more: Any) -> Steps[Document]:
+        """People's hours on a run, a version, a model, a dataset or `team`; more: `rate`, `at`, `id`."""
+        reply = yield Call("POST", "/books/hours", json={"who": who, "hours": hours, "on": on, **_given(more)})
+        return reply.document()
+
+    @operation
+    def buy_service(self, /, name: str, amount: str, on: str, **more: Any) -> Steps[Document]:
+        """A service bought ("12USD") for what `on` names; more: `calls`, `at`, `id` (the same id counts once)."""
+        reply = yield Call("POST", "/books/services", json={"name": name, "amount": amount, "on": on, **_given(more)})
+        return reply.document()
+
+    @operation
+    def pay_data(self, /, dataset: str, amount: str, **more: Any) -> Steps[Document]:
+        """What was paid for NAME@N; more: `what` (bought, labelled, cleaned), `by_row`, `at`, `id`."""
+        reply = yield Call("POST", "/books/data", json={"dataset": dataset, "amount": amount, **_given(more)})
+        return reply.document()
+
+    @operation
+    def allocate(self, /, pool: str = "team", spread: str = "proportional", **more: Any) -> Steps[Document]:
+        """Spread a pool: `uniform`, `proportional` or `metric`; more: `on` (places), `weights`, `metric`, `id`."""
+        reply = yield Call("POST", "/books/allocations", json={"pool": pool, "spread": spread, **_given(more)})
+        return reply.document()
+
+    @operation
+    def write_down(
+        self, version: str, method: str, units: int | None = None, days: float | None = None
+    ) -> Steps[Document]:
+        """`units-of-production` over `units`; `straight-line` over `days`; `economic-decay`, a half-life of `days`."""
+        body = {"version": version, "method": method, **_given({"units": units, "days": days})}
+        reply = yield Call("POST", "/books/write-downs", json=body)
+        return reply.document()
+
+    @operation
+    def inherit(self, version: str, parent: str, share: str) -> Steps[Document]:
+        """A version takes over a share ("0.25") of what its parent cost."""
+        reply = yield Call("POST", "/books/inheritances", json={"version": version, "parent": parent, "share": share})
+        return reply.document()
+
+    @operation
+    def capitalise(self, run: str, version: str) -> Steps[Document]:
+        """What a run cost is part of a version's R&D."""
+        reply = yield Call("POST", "/books/capitalisations", json={"run": run, "version": version})
+        return reply.document()
+
+    @operation
+    def rerate(self, since: str, dry_run: bool = False) -> Steps[Document]:
+        """Rate the past again by the rates known now: {events, dry_run, rows}."""
+        body = {"since": since, "dry_run": dry_run}
+        reply = yield Call("POST", "/books/reratings", json=body, timeout_s=UPLOAD_TIMEOUT_S)
         return reply.document()
 
     @operation
@@ -71,3 +115,7 @@ class Books(Resource[D]):
         """
         params = {"table": table, "format": format, "tenant": tenant}
         yield Call("GET", "/books/export", params=params, save_to=path, timeout_s=UPLOAD_TIMEOUT_S)
+
+
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from gristmill.control.api import books, datasets, endpoints, keys, models, reports, runs, status, tenants, uploads
+from gristmill.control.api import (
+    books,
+    costing,
+    datasets,
+    endpoints,
+    inputs,
+    keys,
+    models,
+    reports,
+    runs,
+    status,
+    tenants,
+    uploads,
+)
 from gristmill.control.api.answers import Json
 from gristmill.control.api.failures import HANDLERS
 from gristmill.control.api.gate import Gate
 from gristmill.control.platform import Platform
 
 ROOT = "/api/v1"
-RESOURCES = (status, uploads, datasets, runs, models, endpoints, keys, tenants, books, reports)
+RESOURCES = (status, uploads, datasets, runs, models, endpoints, keys, tenants, books, inputs, costing, reports)
 
 
 def create_app(platform: Platform) -> FastAPI:

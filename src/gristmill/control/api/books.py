@@ -1,4 +1,4 @@
-"""The books: entries, rates, hours, reversals, the check."""
+"""The books: entries, rates, reversals, the check."""
 
 from __future__ import annotations
 
@@ -10,21 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from gristmill.books import posting, rate_cards
 from gristmill.books.check import check as check_books
 from gristmill.books.entries import entries as list_entries
-from gristmill.books.people import declare
+from gristmill.books.reports.periods import begin
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
-from gristmill.core.clock import parse_iso
-from gristmill.core.errors import Unprocessable
 
 router = APIRouter(prefix="/books")
-
-
-class Hours(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-    who: str = Field(min_length=1, max_length=100)
-    hours: float = Field(gt=0, le=1e6)
-    on: str
-    rate: str | None = None
 
 
 class Rate(BaseModel):
@@ -74,21 +64,11 @@ def set_rate(rate: Rate, here: Here, by: Developer) -> Json:
             connection,
             by.tenant,
             **wanted,
-            valid_from=_time("valid_from", rate.valid_from) or now,
-            valid_to=_time("valid_to", rate.valid_to),
+            valid_from=now if rate.valid_from is None else begin(rate.valid_from, "valid_from"),
+            valid_to=None if rate.valid_to is None else begin(rate.valid_to, "valid_to"),
             known_from=now,
         )
     return Json(made, status_code=201)
-
-
-@router.post("/hours")
-def hours(declared: Hours, here: Here, by: Developer) -> Json:
-    """People's hours on `run:ID`, `version:NAME@N`, `model:NAME` or `dataset:NAME@N`."""
-    with here.database.write() as connection:
-        event = declare(
-            connection, by.tenant, declared.who, declared.hours, declared.on, here.clock.now(), rate=declared.rate
-        )
-    return Json({"event": event, **declared.model_dump()}, status_code=201)
 
 
 @router.post("/reversals")
@@ -104,14 +84,3 @@ def check(here: Here, by: Developer) -> Json:
     """{problems, usage_records, ...}: whether the books balance and every usage record is posted once."""
     with here.database.read() as connection:
         return Json(check_books(connection).to_dict())
-
-
-def _time(field: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return parse_iso(text)
-    except ValueError:
-        raise Unprocessable(
-            f"{field} is not a time: write it as 2026-11-23T14:00:00Z.", field=field, got=text
-        ) from None

@@ -1,0 +1,74 @@
+"""`gristmill books hours|services|data`: inputs that people tell the books."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from gristmill.cli.connection import connect
+from gristmill.cli.output import AsJson, show
+
+On = Annotated[
+    str, typer.Option(help="On what: a run's id, NAME@VERSION, a model's or dataset's name, or team (shared).")
+]
+Amount = Annotated[str, typer.Option(help="How much, as in 12USD.")]
+At = Annotated[str | None, typer.Option("--at", help="When, as in 2026-11-23; now otherwise.")]
+Id = Annotated[str | None, typer.Option("--id", help="The work's own id: told twice, it counts once.")]
+
+
+class What(StrEnum):
+    bought = "bought"
+    labelled = "labelled"
+    cleaned = "cleaned"
+
+
+def hours(
+    who: Annotated[str, typer.Option(help="Who worked: a team, a role, a person.")],
+    hours: Annotated[float, typer.Option(min=0.0, help="How many hours.")],
+    on: On,
+    rate: Annotated[
+        str | None, typer.Option(help="What an hour costs, as in 80USD; the rate card's otherwise.")
+    ] = None,
+    at: At = None,
+    id_: Id = None,
+    as_json: AsJson = False,
+) -> None:
+    """Declare people's hours: they are an input like any other."""
+    with connect() as client:
+        document = client.books.declare_hours(who, hours, on, rate=rate, at=at, id=id_)
+    show(document, as_json, lambda _: f"{hours:g} hours of {who} on {on} are in the books.")
+
+
+def services(
+    name: Annotated[str, typer.Option(help="Which service, as in search-api.")],
+    amount: Amount,
+    on: On,
+    calls: Annotated[float | None, typer.Option(min=0.0, help="How many calls, where somebody counted.")] = None,
+    at: At = None,
+    id_: Id = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter a service that was bought: calls of an API, a licence."""
+    with connect() as client:
+        document = client.books.buy_service(name, amount, on, calls=calls, at=at, id=id_)
+    show(document, as_json, lambda _: f"{amount} of {name} on {on} are in the books.")
+
+
+def data(
+    dataset: Annotated[str, typer.Argument(help="The dataset version, as in digits@1.")],
+    amount: Amount,
+    by_row: Annotated[
+        bool, typer.Option("--by-row", help="The amount is for each row that survived cleaning.")
+    ] = False,
+    what: Annotated[What, typer.Option(help="What was paid for.")] = What.bought,
+    at: At = None,
+    id_: Id = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter what was paid for a dataset after it was added: bought, labelled or cleaned."""
+    with connect() as client:
+        document = client.books.pay_data(dataset, amount, what=str(what), by_row=by_row, at=at, id=id_)
+    each = " a row" if by_row else ""
+    show(document, as_json, lambda _: f"{amount}{each} for {dataset} ({what}) are in the books.")

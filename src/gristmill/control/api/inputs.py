@@ -1,0 +1,85 @@
+"""Inputs that people tell the books: hours, services, what was paid for data. The same `id` counts once."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from gristmill.books.people import declare
+from gristmill.books.purchases import DataWork, buy_service, pay_data
+from gristmill.books.reports.periods import begin
+from gristmill.control.api.answers import Json
+from gristmill.control.api.context import Developer, Here
+from gristmill.core.errors import Unprocessable
+from gristmill.core.ids import derived_id, new_id
+
+router = APIRouter(prefix="/books")
+
+
+class Told(BaseModel):
+    """`id`: of the work, the same for every retry; `at`: when it happened (now)."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str = Field(default_factory=lambda: new_id("told"), min_length=1, max_length=100)
+    at: str | None = None
+
+    def moment(self, now: float) -> float:
+        """Raises Unprocessable for what has not happened yet."""
+        at = now if self.at is None else begin(self.at, "at")
+        if at > now:
+            raise Unprocessable(f"{self.at} is in the future: the books hold what has happened.", field="at")
+        return at
+
+
+class Hours(Told):
+    who: str = Field(min_length=1, max_length=100)
+    hours: float = Field(gt=0, le=1e6)
+    on: str
+    rate: str | None = None
+
+
+class Service(Told):
+    name: str
+    amount: str
+    on: str
+    calls: float | None = Field(None, ge=0)
+
+
+class Data(Told):
+    dataset: str
+    amount: str
+    what: DataWork = DataWork.bought
+    by_row: bool = False
+
+
+@router.post("/hours")
+def hours(told: Hours, here: Here, by: Developer) -> Json:
+    """People's hours on a run, NAME@N (a version, else a dataset), a model, `team` or `shared:POOL`."""
+    at, id_ = told.moment(here.clock.now()), derived_id("hours.declared", by.tenant, told.id)
+    with here.database.write() as connection:
+        event = declare(connection, by.tenant, told.who, told.hours, told.on, at, rate=told.rate, event_id=id_)
+    return _answer(event, told)
+
+
+@router.post("/services")
+def services(told: Service, here: Here, by: Developer) -> Json:
+    """A service that was bought for what `on` names: calls of somebody's API, a licence."""
+    at = told.moment(here.clock.now())
+    with here.database.write() as connection:
+        event = buy_service(connection, by.tenant, told.id, told.name, told.amount, told.on, at, calls=told.calls)
+    return _answer(event, told)
+
+
+@router.post("/data")
+def data(told: Data, here: Here, by: Developer) -> Json:
+    """What was paid for a dataset version (bought, labelled, cleaned), or, `by_row`, for each of its rows."""
+    at = told.moment(here.clock.now())
+    with here.database.write() as connection:
+        event = pay_data(
+            connection, by.tenant, told.id, told.dataset, told.amount, at, what=told.what, by_row=told.by_row
+        )
+    return _answer(event, told)
+
+
+def _answer(event: str, told: Told) -> Json:
+    return Json({"event": event, **told.model_dump(mode="json")}, status_code=201)
