@@ -9,6 +9,7 @@ from rich.console import RenderableType
 
 from gristmill.cli.arguments import Reference, Version, split
 from gristmill.cli.connection import connect
+from gristmill.cli.convert import convert
 from gristmill.cli.exports import export
 from gristmill.cli.formats import moment, size, tested
 from gristmill.cli.imports import import_, tensors
@@ -42,6 +43,7 @@ def show_(model: Reference, as_json: AsJson = False) -> None:
 
 
 app.command("import")(import_)
+app.command()(convert)
 app.command()(export)
 
 

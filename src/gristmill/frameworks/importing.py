@@ -33,6 +33,17 @@ class Imported(NamedTuple):
     preprocessing: Preprocessing | None = None  # where the format carries its own
 
 
+class Converter(Protocol):
+    """Registered in `gristmill.converters` under the framework's name; called in a restricted process."""
+
+    sources: tuple[str, ...]  # suffixes that it reads
+    target: str  # the suffix that it writes
+
+    def convert(self, source: Path, target: Path, trust_code: bool) -> int:
+        """Write what `source` holds in a safe format → how many tensors. Raises Unprocessable, CorruptBundle."""
+        ...
+
+
 class Importer(Protocol):
     """Registered in `gristmill.importers` under the format's name. Made with no arguments; its module is light."""
 

@@ -38,16 +38,16 @@ class TorchTrainer:
     def train(self, job: TrainJob, watcher: Watcher, weights: Path) -> Trained:
         _make_deterministic(job)
         course = Course(job, watcher)
-        learner = TorchLearner(job, course.rows, course.task.default_loss)
+        learner = TorchLearner(job, course)
         course.run(learner)
         return learner.write(weights, course.progress)
 
 
 class TorchLearner:
-    """See frameworks/training.Learner."""
+    """See frameworks/training.SteppingLearner."""
 
-    def __init__(self, job: TrainJob, rows: int, default_loss: str) -> None:
-        self.job, self.recipe, self._rows = job, job.recipe, rows
+    def __init__(self, job: TrainJob, course: Course) -> None:
+        self.job, self.recipe, self._rows, self._rate = job, job.recipe, course.rows, course.learning_rate
         self.accelerator = Accelerator(
             cpu=not (job.resources.gpus and torch.cuda.is_available()),
             mixed_precision=_PRECISION[job.recipe.training.precision],
@@ -61,7 +61,9 @@ class TorchLearner:
                 "regularisation.mixup mixes real-valued inputs: it does not go with tokens.", field="mixup"
             )
         self.architecture, self.shapes, model = build_model(job)
-        self.loss = build_loss(self.recipe.loss, self.recipe.loss.name or default_loss, self.train.y, job.classes)
+        self.loss = build_loss(
+            self.recipe.loss, self.recipe.loss.name or course.task.default_loss, self.train.y, job.classes
+        )
         self._prepare(model.to(device))
 
     def _prepare(self, model: nn.Module) -> None:
@@ -84,10 +86,10 @@ class TorchLearner:
         self._order, self._place = self.train.order(self.job.seed, epoch), place
         self._state.model.train()
 
-    def step(self, step: int, learning_rate: float) -> None:
+    def step(self, step: int) -> None:
         state, regularisation = self._state, self.recipe.regularisation
         for group in state.optimiser.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = self._rate(step)
         self._gradients(self._order[self._place * self._rows : (self._place + 1) * self._rows])
         self._place += 1
         if regularisation.l1 or regularisation.l2:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gristmill.frameworks.torch.architectures.efficientnet import EfficientNetLite0
 from gristmill.frameworks.torch.architectures.mlp import MLP
 from gristmill.frameworks.torch.architectures.shapes import Shapes
 
@@ -55,4 +56,8 @@ def mlp(shapes: Shapes, hidden: list[int] | None = None, dropout: float = 0.0) -
     return MLP(shapes.values, shapes.outputs, hidden or [128, 64], dropout)
 
 
-ARCHITECTURES = {"cnn": cnn, "mlp": mlp}
+def efficientnet_lite0(shapes: Shapes, dropout: float = 0.2) -> nn.Module:
+    return EfficientNetLite0(shapes.row[0], shapes.outputs, dropout)
+
+
+ARCHITECTURES = {"cnn": cnn, "mlp": mlp, "efficientnet-lite0": efficientnet_lite0}

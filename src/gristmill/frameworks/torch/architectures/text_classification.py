@@ -57,8 +57,9 @@ class TransformerClassifier(nn.Module):
 
 
 def _lengths(tokens: Tensor) -> Tensor:
-    """Tokens before the padding; an empty text counts its first padding, so that a mean exists."""
-    return (tokens != 0).sum(dim=1).clamp(min=1)
+    """Up to the last token, so that one taken out of the middle moves no other; an empty text counts its padding."""
+    places = torch.arange(1, tokens.shape[1] + 1, device=tokens.device)
+    return ((tokens != 0) * places).amax(dim=1).clamp(min=1)
 
 
 def bilstm(shapes: Shapes, embedding: int = 100, hidden: int = 128, layers: int = 1, dropout: float = 0.0) -> nn.Module:

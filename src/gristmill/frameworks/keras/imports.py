@@ -1,0 +1,54 @@
+"""Taking in a `.keras` file; Keras's older `.h5` is converted first, since it may hold pickled functions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from gristmill.core.errors import CorruptBundle, Unprocessable
+from gristmill.core.types import TensorSpec
+from gristmill.frameworks.importing import Imported, ImportJob
+
+_OLD = (".h5", ".hdf5")
+_DTYPES = {"float16": "FP16", "float32": "FP32", "float64": "FP64", "bool": "BOOL", "string": "BYTES"} | {
+    f"{sign}int{bits}": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+
+
+class KerasImporter:
+    """See frameworks/importing.Importer."""
+
+    def recognises(self, source: Path) -> bool:
+        return source.is_file() and source.suffix.lower() in (".keras", *_OLD)
+
+    def read(self, job: ImportJob) -> Imported:
+        if job.source.suffix.lower() in _OLD:
+            raise Unprocessable(
+                f"{job.source.name} is Keras's old format, which can hold code: if you trust it, `gristmill models "
+                f"convert {job.source.name} --to {job.source.stem}.keras` makes a .keras file of it.", field="source",
+            )  # fmt: skip
+        from gristmill.frameworks.keras.archive import check_archive
+
+        check_archive(job.source)
+        import keras
+
+        try:
+            model = keras.saving.load_model(job.source, compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises whatever its layers raise
+            raise CorruptBundle(f"{job.source.name} cannot be opened by this Keras ({keras.__version__}).",
+                                file=job.source.name) from error  # fmt: skip
+        job.weights.mkdir(parents=True)
+        shutil.copyfile(job.source, job.weights / "model.keras")
+        return Imported(
+            "keras", "keras", {"name": "imported"}, _specs(model.inputs), _specs(model.outputs), model.count_params()
+        )
+
+
+def _specs(tensors: Any) -> tuple[TensorSpec, ...]:
+    return tuple(
+        TensorSpec(
+            tensor.name, _DTYPES[str(tensor.dtype)], tuple(-1 if size is None else size for size in tensor.shape)
+        )
+        for tensor in tensors
+    )
