@@ -9,6 +9,8 @@ from captum.attr import FeatureAblation, Occlusion
 
 from gristmill.core.errors import Unprocessable
 from gristmill.explanation.explain import explain
+from gristmill.frameworks.torch.architectures.shapes import Shapes, build
+from gristmill.frameworks.torch.gradients import integrated_gradients
 from tests.explanation.subjects import image, image_rows, mixed_table, table, table_rows, text, text_rows
 
 
@@ -68,6 +70,26 @@ def test_integrated_gradients_are_complete() -> None:
             base = subject.predict({tensor: subject.preprocessing.baseline(raw)[tensor][row : row + 1]})[0, one.target]
             assert np.sum(one.values) == pytest.approx(one.score - base, abs=2e-3)
             assert one.delta == pytest.approx(0, abs=2e-3)
+
+
+@pytest.mark.parametrize("architecture", ["bilstm", "transformer"])
+def test_integrated_gradients_of_texts_sum_to_what_their_embeddings_add(architecture: str) -> None:
+    """From the text without its embeddings, of the same length, to the text; padding has no part in it."""
+    torch.manual_seed(3)
+    module = build("text-classification", {"name": architecture}, Shapes((12,), 3, 50)).eval()
+    tokens = np.zeros((3, 12), np.int64)
+    for row, length in enumerate((2, 7, 12)):
+        tokens[row, :length] = np.arange(2 + row, 2 + row + length)
+    targets = np.array([0, 1, 2])
+    nothing = {"tokens": np.zeros_like(tokens)}
+    found, delta = integrated_gradients(module, torch.device("cpu"), {"tokens": tokens}, nothing, targets, 128)
+    scores = module(torch.from_numpy(tokens)).softmax(dim=1)
+    with torch.no_grad():
+        module.embedding.weight.zero_()
+    gain = (scores - module(torch.from_numpy(tokens)).softmax(dim=1)).detach().numpy()[range(3), targets]
+    np.testing.assert_allclose(found["tokens"].sum(axis=1), gain, atol=1e-4)
+    np.testing.assert_allclose(delta, 0, atol=1e-4)
+    assert (found["tokens"][tokens == 0] == 0).all()
 
 
 def test_integrated_gradients_are_refused_where_the_runtime_has_none() -> None:

@@ -40,7 +40,7 @@ def integrated_gradients(
 
 
 def _with_embedding_of(module: nn.Module, tokens: Tensor, call: Callable[[], Tensor]) -> Tensor:
-    """`call` where the embedding gives that of `tokens`: the path's start keeps the text's length, which a mask reads."""
+    """`call` where the embedding gives that of `tokens`: the path's start keeps the text's length and its mask."""
     embedding: Any = module.embedding
     embedded = nn.functional.embedding(tokens, embedding.weight)
     handle = embedding.register_forward_hook(lambda *_: embedded)
