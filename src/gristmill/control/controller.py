@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from gristmill.control import records, rollouts
+from gristmill.control.daily import Daily
 from gristmill.control.gateways import Gateways
 from gristmill.control.platform import Platform
 from gristmill.control.replicas import Replicas
@@ -31,6 +32,7 @@ class Controller:
         self._replicas = Replicas(platform, engine)
         self._scheduler = Scheduler(platform, engine)
         self._shipper = Shipper(platform, self._gateways)
+        self._daily = Daily(platform)
 
     def run(self) -> None:
         """Until the platform is told to stop, and everything has ended."""
@@ -52,6 +54,7 @@ class Controller:
             self._act(endpoint, action)
         self._replicas.step(pushed and not decided)
         self._scheduler.step()
+        self._safely(self._daily.step)
         self._observe()
 
     def _safely(self, act: Callable[[], None]) -> None:

@@ -9,7 +9,17 @@ from sqlalchemy import delete, insert, select, update
 
 from gristmill.control.state import LIVE, Endpoint, Replica, Rollout, Run
 from gristmill.store.database import insert_new
-from gristmill.store.tables import audit, endpoints, keys, replicas, rollouts, runs, tenants
+from gristmill.store.tables import (
+    audit,
+    dataset_versions,
+    endpoints,
+    keys,
+    replicas,
+    rollouts,
+    runs,
+    tenants,
+    versions,
+)
 
 Values = dict[str, Any]
 
@@ -46,6 +56,17 @@ def note(connection: Connection, tenant: str, at: float, key: str, action: str, 
     """Write into the audit who did what to what."""
     row = {"tenant": tenant, "at": at, "key": key, "action": action, "target": target, "detail": detail}
     connection.execute(insert(audit).values(row))
+
+
+# --- what is stored
+
+
+def dataset_rows(connection: Connection) -> list[Values]:
+    return _documents(connection, select(dataset_versions))
+
+
+def version_rows(connection: Connection) -> list[Values]:
+    return _documents(connection, select(versions))
 
 
 # --- runs
