@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from gristmill.frameworks.schedules import build_schedule
 from gristmill.frameworks.torch.architectures.mlp import MLP
 from gristmill.frameworks.torch.architectures.shapes import Shapes
 from gristmill.frameworks.torch.architectures.text_classification import transformer
@@ -12,7 +13,6 @@ from gristmill.frameworks.torch.gradients import integrated_gradients
 from gristmill.frameworks.torch.losses import build_loss
 from gristmill.frameworks.torch.optimisers import build_optimiser
 from gristmill.frameworks.torch.regularisation import MovingAverage
-from gristmill.frameworks.schedules import build_schedule
 from gristmill.tasks.recipe import Loss, Optimiser, Schedule
 
 STEPS = 40

@@ -9,17 +9,24 @@ import math
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.protocol import TrainJob
 
 
 class Shapes(msgspec.Struct, frozen=True):
-    """`row`: shape of one row of the model's input tensor; `vocabulary`: number of token ids, 0 without text."""
+    """`row`: shape of one row of the model's input tensor; `vocabulary`: number of token ids, 0 without text.
+
+    `seed` is that of the initial weights, `target_mean` and `target_std` are the training targets' of a regression.
+    """
 
     row: tuple[int, ...]
     outputs: int
     vocabulary: int = 0
+    seed: int = 0
+    target_mean: float = 0.0
+    target_std: float = 1.0
 
     @property
     def values(self) -> int:
@@ -32,7 +39,13 @@ def chosen(job: TrainJob) -> tuple[dict[str, Any], Shapes]:
     architecture = job.recipe.architecture.model_dump()
     if job.recipe.regularisation.dropout:
         architecture.setdefault("dropout", job.recipe.regularisation.dropout)
-    return architecture, Shapes(tuple(values.shape[1:]), job.classes or 1, job.vocabulary or 0)
+    shapes = Shapes(tuple(values.shape[1:]), job.classes or 1, job.vocabulary or 0, job.seed)
+    if job.classes is not None:
+        return architecture, shapes
+    targets = job.train.targets.astype(np.float64)
+    return architecture, msgspec.structs.replace(
+        shapes, target_mean=float(targets.mean()), target_std=float(targets.std()) or 1.0
+    )
 
 
 def build_architecture(folder: str, framework: str, task: str, architecture: dict[str, Any], shapes: Shapes) -> Any:

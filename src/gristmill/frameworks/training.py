@@ -27,12 +27,6 @@ _PROGRESS = "progress"
 class Learner(Protocol):
     """What a framework does in the course: it holds the model, the optimiser, the data and the loss."""
 
-    def begin_epoch(self, epoch: int, place: int) -> None:
-        """`place`: steps of the epoch that are done already, in a resumed run."""
-        ...
-
-    def step(self, step: int, learning_rate: float) -> None: ...
-
     def train_loss(self) -> float:
         """Mean over the epoch's rows so far."""
         ...
@@ -56,6 +50,16 @@ class Learner(Protocol):
     def restore(self, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> None: ...
 
 
+class SteppingLearner(Learner, Protocol):
+    """A learner without a loop of its own."""
+
+    def begin_epoch(self, epoch: int, place: int) -> None:
+        """`place`: steps of the epoch that are done already, in a resumed run."""
+        ...
+
+    def step(self, step: int) -> None: ...
+
+
 class Progress(msgspec.Struct):
     """`step` counts optimiser steps since the start, `place` those since the epoch's start."""
 
@@ -71,8 +75,8 @@ class Progress(msgspec.Struct):
 class Course:
     """Leads a learner from the newest checkpoint, or the start, to the end.
 
-    `run` is the whole; a framework with a loop of its own calls `begin`, then `before_step` and `after_step` around
-    each step, `end_epoch` after each epoch, and `end`.
+    `run` is the whole. A framework that brings its loop (Keras's `fit`) calls `begin`, then `before_step` and
+    `after_step` around each step, `end_epoch` after each epoch, and `end`.
     """
 
     def __init__(self, job: TrainJob, watcher: Watcher) -> None:
@@ -92,7 +96,7 @@ class Course:
     def goes_on(self) -> bool:
         return not self.progress.ended and self.progress.epoch < self._training.epochs
 
-    def run(self, learner: Learner) -> None:
+    def run(self, learner: SteppingLearner) -> None:
         """Raises Cancelled after a checkpoint, Unprocessable, StorageFull."""
         self.begin(learner)
         while self.goes_on:
@@ -100,7 +104,7 @@ class Course:
             learner.begin_epoch(progress.epoch, progress.place)
             while progress.place < self.steps_per_epoch:
                 self.before_step()
-                learner.step(progress.step, self.learning_rate(progress.step))
+                learner.step(progress.step)
                 self.after_step()
             self.end_epoch()
         self.end()

@@ -40,7 +40,7 @@ class Architecture(BaseModel):
     """`name` and what that architecture takes; the framework checks the rest against its own."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str = Field(description="mlp, cnn, bilstm, transformer")
+    name: str = Field(description="mlp, cnn, bilstm, bigru, transformer")
 
 
 class Loss(_Part):
@@ -95,7 +95,7 @@ class Training(_Part):
     accumulate: Count = Field(1, description="forward passes an optimiser step")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of the forward pass")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of weights, order, dropout and mixup")
-    compile: bool = Field(False, description="torch.compile the model")
+    compile: bool = Field(False, description="compile the model: torch.compile, or XLA in keras and tensorflow")
     early_stopping: EarlyStopping | None = Field(None, description="stop, and keep the best epoch's weights")
 
 
@@ -119,7 +119,7 @@ class Recipe(_Part):
     name: str = Field(description="the model's name")
     task: str = Field(description="what the model is for, such as image-classification")
     data: DataPart
-    framework: str = Field("torch", description="torch, or another that is installed")
+    framework: str = Field("torch", description="torch, keras, tensorflow, or another that is installed")
     preprocessing: dict[str, Any] = Field(default_factory=dict, description="options of the task's preprocessing")
     architecture: Architecture
     loss: Loss = Loss()
@@ -143,6 +143,7 @@ _ARCHITECTURE_TASKS = {
     "mlp": ("tabular-classification", "tabular-regression", "image-classification"),
     "cnn": ("image-classification",),
     "bilstm": ("text-classification",),
+    "bigru": ("text-classification",),
     "transformer": ("text-classification",),
 }
 

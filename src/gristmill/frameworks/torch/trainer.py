@@ -157,9 +157,8 @@ def build_model(job: TrainJob) -> tuple[dict[str, Any], Shapes, nn.Module]:
     torch.manual_seed(job.seed)
     model = build(job.recipe.task, architecture, shapes)
     if isinstance(model, ScaledMLP):
-        targets = job.train.targets.astype(np.float64)
-        model.target_mean.fill_(float(targets.mean()))
-        model.target_std.fill_(float(targets.std()) or 1.0)
+        model.target_mean.fill_(shapes.target_mean)
+        model.target_std.fill_(shapes.target_std)
     return architecture, shapes, model
 
 

@@ -9,23 +9,26 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from gristmill.frameworks.torch.architectures.shapes import Shapes
 
 
-class BiLSTM(nn.Module):
-    """Embedding, bidirectional LSTM, mean over the tokens. int64 [N, T] → [N, K]."""
+class Recurrent(nn.Module):
+    """Embedding, bidirectional LSTM or GRU, mean over the tokens. int64 [N, T] → [N, K]."""
 
-    def __init__(self, vocabulary: int, outputs: int, embedding: int, hidden: int, layers: int, dropout: float) -> None:
+    def __init__(
+        self, cell: type[nn.LSTM] | type[nn.GRU], shapes: Shapes, embedding: int, hidden: int, layers: int,
+        dropout: float,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, embedding, padding_idx=0)
+        self.embedding = nn.Embedding(shapes.vocabulary, embedding, padding_idx=0)
         self.dropout = nn.Dropout(dropout)
         between = dropout if layers > 1 else 0.0
-        self.lstm = nn.LSTM(embedding, hidden, layers, batch_first=True, bidirectional=True, dropout=between)
-        self.head = nn.Linear(2 * hidden, outputs)
+        self.layers = cell(embedding, hidden, layers, batch_first=True, bidirectional=True, dropout=between)
+        self.head = nn.Linear(2 * hidden, shapes.outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         lengths = _lengths(tokens)
         packed = pack_padded_sequence(
             self.dropout(self.embedding(tokens)), lengths.cpu(), batch_first=True, enforce_sorted=False
         )
-        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=tokens.shape[1])
+        states, _ = pad_packed_sequence(self.layers(packed)[0], batch_first=True, total_length=tokens.shape[1])
         result: Tensor = self.head(self.dropout(states.sum(dim=1) / lengths[:, None]))
         return result
 
@@ -63,7 +66,11 @@ def _lengths(tokens: Tensor) -> Tensor:
 
 
 def bilstm(shapes: Shapes, embedding: int = 100, hidden: int = 128, layers: int = 1, dropout: float = 0.0) -> nn.Module:
-    return BiLSTM(shapes.vocabulary, shapes.outputs, embedding, hidden, layers, dropout)
+    return Recurrent(nn.LSTM, shapes, embedding, hidden, layers, dropout)
+
+
+def bigru(shapes: Shapes, embedding: int = 100, hidden: int = 128, layers: int = 1, dropout: float = 0.0) -> nn.Module:
+    return Recurrent(nn.GRU, shapes, embedding, hidden, layers, dropout)
 
 
 def transformer(
@@ -72,4 +79,4 @@ def transformer(
     return TransformerClassifier(shapes.vocabulary, shapes.outputs, width, heads, layers, max_length, dropout)
 
 
-ARCHITECTURES = {"bilstm": bilstm, "transformer": transformer}
+ARCHITECTURES = {"bilstm": bilstm, "bigru": bigru, "transformer": transformer}

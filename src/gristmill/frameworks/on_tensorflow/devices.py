@@ -1,0 +1,37 @@
+"""The process's devices, threads and chance, set once before TensorFlow computes anything."""
+
+from __future__ import annotations
+
+import os
+
+from gristmill.core.types import Resources
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and worse; read when TensorFlow is imported
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+import tensorflow as tf
+
+_seen: set[str] = set()
+
+
+def use_granted(resources: Resources) -> None:
+    """As many threads as granted cores, no GPU that was not granted, GPU memory taken as needed."""
+    if _seen:
+        return  # TensorFlow fixes both at its first computation: a process has one grant
+    _seen.add("granted")
+    cores = max(1, int(resources.cores))
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(cores)
+        tf.config.threading.set_inter_op_parallelism_threads(cores)
+        gpus = tf.config.list_physical_devices("GPU")[: resources.gpus]
+        tf.config.set_visible_devices(gpus, "GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    except RuntimeError:
+        return  # another part of the process has computed already: what it was granted stays
+
+
+def make_deterministic(seed: int) -> None:
+    """The same operations in the same order, and Python's, NumPy's and TensorFlow's chance from `seed`."""
+    tf.keras.utils.set_random_seed(seed % 2**32)
+    tf.config.experimental.enable_op_determinism()

@@ -1,0 +1,59 @@
+"""Integrated gradients by TensorFlow's tape, on the probability that the task answers with (or the value)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from gristmill.tasks.protocol import Tensors
+
+_ROWS = 64  # of the path that are computed at once
+
+
+class Path:
+    """From a baseline to an input. `embed`: inputs → real values; `score`: (values, inputs) → [N, K] to be explained.
+
+    For token ids the values are embeddings; the inputs tell the score which of them are padding.
+    """
+
+    def __init__(self, embed: Callable[[Any], Any], score: Callable[[Any, Any], Any]) -> None:
+        self._embed = embed
+        self._score = tf.function(lambda values, x, targets: tf.gather(score(values, x), targets, batch_dims=1))
+        self._slope = tf.function(self._gradient, reduce_retracing=True)
+
+    def _gradient(self, values: Any, x: Any, targets: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            scores = self._score(values, x, targets)
+        return tape.gradient(scores, values)
+
+    def attribute(
+        self, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int
+    ) -> tuple[Tensors, np.ndarray]:
+        """See frameworks/protocol.Differentiable. Gauss-Legendre quadrature, as captum's default."""
+        ((name, given),) = inputs.items()
+        x, chosen = tf.constant(given), tf.constant(targets.astype(np.int64))
+        end, start = self._embed(x), self._embed(tf.constant(baselines[name]))
+        places, shares = np.polynomial.legendre.leggauss(steps)
+        at_once, mean = max(1, _ROWS // len(given)), np.zeros(end.shape)
+        for first in range(0, steps, at_once):
+            part = ((places[first : first + at_once] + 1) / 2).astype(np.float32)
+            at = tf.concat([start + place * (end - start) for place in part], axis=0)
+            count = len(part)
+            slopes = self._slope(at, tf.concat([x] * count, axis=0), tf.tile(chosen, [count]))
+            weights = shares[first : first + count] / 2
+            mean += np.tensordot(weights, slopes.numpy().reshape(count, *end.shape), axes=1)
+        attributions = mean * (end - start).numpy()
+        delta = attributions.reshape(len(given), -1).sum(axis=1) - (
+            self._score(end, x, chosen) - self._score(start, x, chosen)
+        ).numpy()  # fmt: skip
+        tokens = attributions.ndim > given.ndim
+        return {name: (attributions.sum(axis=-1) if tokens else attributions).astype(np.float32)}, delta
+
+
+def probabilities(output: Any, scores: str) -> Any:
+    """What a classification answers with of its model's output; values of a regression as they are."""
+    return tf.nn.softmax(output) if output.shape[1] != 1 and scores == "logits" else output

@@ -1,0 +1,62 @@
+"""Training in TensorFlow itself: `tf.data`, a step compiled by `tf.function`, gradients by the tape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import tensorflow as tf
+
+from gristmill.frameworks.architectures import chosen
+from gristmill.frameworks.on_tensorflow.devices import make_deterministic, use_granted
+from gristmill.frameworks.on_tensorflow.learner import GraphLearner
+from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
+from gristmill.frameworks.tensorflow.architectures.shapes import build
+from gristmill.frameworks.tensorflow.network import TensorFlowNetwork
+from gristmill.frameworks.tensorflow.weights import save_network
+from gristmill.frameworks.training import Course, Progress, check_finite
+
+
+class TensorFlowTrainer:
+    """See frameworks/protocol.Trainer."""
+
+    def train(self, job: TrainJob, watcher: Watcher, weights: Path) -> Trained:
+        use_granted(job.resources)
+        make_deterministic(job.seed)
+        course = Course(job, watcher)
+        learner = TensorFlowLearner(job, course)
+        course.run(learner)
+        return learner.write(weights, course.progress)
+
+
+class TensorFlowLearner(GraphLearner):
+    """See frameworks/training.SteppingLearner."""
+
+    evaluated: TensorFlowNetwork
+
+    def __init__(self, job: TrainJob, course: Course) -> None:
+        self.architecture, self.shapes = chosen(job)
+        network, evaluated = (build(job.recipe.task, self.architecture, self.shapes) for _ in range(2))
+        if job.recipe.training.precision == "bf16":
+            network.compute = tf.bfloat16
+        super().__init__(job, course, network, evaluated)
+        self._rows = course.rows
+        self._step = tf.function(lambda steps: self.update(*next(steps)))
+
+    def begin_epoch(self, epoch: int, place: int) -> None:
+        self._steps: Any = iter(self.train.stream(self.job.seed, epoch, epoch + 1, self._rows, place))
+
+    def step(self, step: int) -> None:
+        self._step(self._steps)
+
+    def write(self, folder: Path, progress: Progress) -> Trained:
+        self.settle_unless_best()
+        check_finite({variable.name: variable.numpy() for variable in self.evaluated.weights}, progress.step)
+        folder.mkdir(parents=True, exist_ok=True)
+        (name,) = self.job.train.inputs
+        row = [None] if self.train.tokens else list(self.shapes.row)
+        save_network(self.evaluated, folder, name, row, self.train.x.dtype)
+        parameters = sum(int(tf.size(variable)) for variable in self.evaluated.trainable)
+        architecture = {**self.architecture, "shapes": msgspec.to_builtins(self.shapes)}
+        return Trained(architecture, "tensorflow", parameters, dict(progress.values), progress.step)
