@@ -36,12 +36,13 @@ class Platform:
 
     def __init__(self, home: Path, environment: dict[str, str] | None = None) -> None:
         self.home = home
-        self.control_port, self.inference_port = free_port(), free_port()
+        self.control_port, self.inference_port, self.grpc_port = free_port(), free_port(), free_port()
         self.environment = {
             **os.environ,
             "GRISTMILL_HOME": str(home),
             "GRISTMILL_CONTROL_PORT": str(self.control_port),
             "GRISTMILL_INFERENCE_PORT": str(self.inference_port),
+            "GRISTMILL_GRPC_PORT": str(self.grpc_port),
             **(environment or {}),
         }
 

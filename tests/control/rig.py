@@ -55,7 +55,7 @@ class StandInEngine(LocalEngine):
 
 
 def open_platform(home: Path, **settings: Any) -> Platform:
-    platform = Platform(Settings(**{"home": str(home), "cores": 2, "inference_port": 0, **settings}))
+    platform = Platform(Settings(**{"home": str(home), "cores": 2, "inference_port": 0, "grpc_port": 0, **settings}))
     platform.prepare()
     platform.settings.sockets.mkdir(parents=True, exist_ok=True)
     return platform

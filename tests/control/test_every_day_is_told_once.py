@@ -41,7 +41,7 @@ def clock() -> Hands:
 
 @pytest.fixture
 def mill(tmp_path: Path, clock: Hands) -> Platform:
-    platform = Platform(Settings(home=str(tmp_path / "home"), cores=2, inference_port=0), clock)
+    platform = Platform(Settings(home=str(tmp_path / "home"), cores=2, inference_port=0, grpc_port=0), clock)
     platform.prepare()
     add_version(platform, tmp_path / "bundle", "A card.")
     return platform

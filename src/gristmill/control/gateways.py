@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,8 +19,16 @@ from gristmill.engines.protocol import Engine, ProcessSpec
 
 logger = logging.getLogger(__name__)
 MODULE = "gristmill.serving.gateway"
+_NAME = "gw"  # and its number
 _HUNG_S = 3.0
 _STARTING_S = 20.0
+
+
+class _Ports(NamedTuple):
+    """Shared by all gateways."""
+
+    inference: int
+    grpc: int
 
 
 class Gateways:
@@ -28,8 +37,11 @@ class Gateways:
     def __init__(self, platform: Platform, engine: Engine) -> None:
         self._platform, self._engine = platform, engine
         settings = platform.settings
-        port = settings.inference_port or _free_port(settings.host)
-        self.specs = [self._spec(f"gw{number}", port) for number in range(settings.gateways)]
+        ports = _Ports(
+            settings.inference_port or self._adopted("port") or _free_port(settings.host),
+            settings.grpc_port or self._adopted("grpc_port") or _free_port(settings.host),
+        )
+        self.specs = [self._spec(f"{_NAME}{number}", ports) for number in range(settings.gateways)]
         self._heard: dict[str, pings.Heard[Counted]] = {}
         self._last = self._known()
         self.pushed = 0
@@ -37,6 +49,11 @@ class Gateways:
     @property
     def url(self) -> str:
         return f"http://{self._platform.settings.host}:{self.specs[0].port}"
+
+    @property
+    def grpc_address(self) -> str:
+        """As gRPC's clients take it: no scheme."""
+        return f"{self._platform.settings.host}:{self.specs[0].grpc_port}"
 
     def push(self) -> bool:
         """Write the routes where they changed; True once every gateway that lives routes by them."""
@@ -70,8 +87,8 @@ class Gateways:
             answer = heard.answer if heard and heard.silent_s() < _HUNG_S else None
             state = "starting" if answer is None else "ready"
             in_flight = sum(answer.in_flight.values()) if answer else 0
-            documents.append({"id": spec.id, "state": state, "port": spec.port, "in_flight": in_flight,
-                              "revision": answer.revision if answer else 0})  # fmt: skip
+            documents.append({"id": spec.id, "state": state, "port": spec.port, "grpc_port": spec.grpc_port,
+                              "in_flight": in_flight, "revision": answer.revision if answer else 0})  # fmt: skip
         return documents
 
     def journals(self) -> list[tuple[str, Path]]:
@@ -117,15 +134,21 @@ class Gateways:
     def _folder(self, spec: GatewaySpec) -> Path:
         return self._platform.settings.gateways_folder / spec.id
 
-    def _spec(self, identifier: str, port: int) -> GatewaySpec:
+    def _adopted(self, port: str) -> int:
+        """What the first gateway was given when a free port was asked for: it may still listen there. 0 if unknown."""
+        try:
+            kept = (self._platform.settings.gateways_folder / f"{_NAME}0" / "gateway.json").read_bytes()
+            return int(getattr(msgspec.json.decode(kept, type=GatewaySpec), port))
+        except (OSError, msgspec.DecodeError):
+            return 0
+
+    def _spec(self, identifier: str, ports: _Ports) -> GatewaySpec:
         settings = self._platform.settings
-        folder = settings.gateways_folder / identifier
-        if settings.inference_port == 0 and (folder / "gateway.json").exists():  # adopt the port that was found free
-            port = msgspec.json.decode((folder / "gateway.json").read_bytes(), type=GatewaySpec).port
         return GatewaySpec(
             id=identifier,
             host=settings.host,
-            port=port,
+            port=ports.inference,
+            grpc_port=ports.grpc,
             reuse_port=settings.gateways > 1,
             control_socket=str(settings.sockets / f"{identifier}.sock"),
             routes_file=str(settings.routes_file),

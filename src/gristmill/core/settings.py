@@ -29,6 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     host: str = "127.0.0.1"
     inference_port: Port = 8000
     control_port: Port = 8001
+    grpc_port: Port = 8002
     behind_proxy: bool = False  # a proxy in front ends TLS: allows binding beyond loopback
     gateways: Positive = 1
     engine: str = "local"

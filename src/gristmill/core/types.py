@@ -242,6 +242,7 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     host: str
     port: int
+    grpc_port: int = 0  # 0: no gRPC
     reuse_port: bool
     control_socket: str
     routes_file: str
