@@ -66,8 +66,9 @@ def run(folder: Path) -> None:
         with (folder / "events.jsonl").open("ab") as file:
             file.write(line + b"\n")
 
-    def end(state: RunState) -> None:
-        result = RunResult(state=state, attempt=spec.attempt, use=meter.read(), metrics={"validation/loss": 0.5})
+    def end(state: RunState, bundle: str | None = None) -> None:
+        measured = {"validation/loss": 0.5}
+        result = RunResult(state=state, attempt=spec.attempt, use=meter.read(), metrics=measured, bundle_digest=bundle)
         write_atomic(folder / "result.json", msgspec.json.encode(result))
 
     tell("started")
@@ -82,8 +83,7 @@ def run(folder: Path) -> None:
         if ending.is_set():
             end(RunState.cancelled)
             return
-    write_bundle(folder / "bundle", str(spec.model), "a card", spec.id)
-    end(RunState.succeeded)
+    end(RunState.succeeded, write_bundle(folder / "bundle", str(spec.model), "a card", spec.id))
 
 
 def worker(folder: Path) -> None:

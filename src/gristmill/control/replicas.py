@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from gristmill.control.platform import Platform
 from gristmill.control.replica_periods import Periods
 from gristmill.control.state import Endpoint, Replica, replica_socket
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
-from gristmill.core.files import write_atomic
+from gristmill.core.files import keep_newest, write_atomic
 from gristmill.core.ids import new_id
 from gristmill.core.supervision import Pong
 from gristmill.core.types import ReplicaSpec, Resources
@@ -25,6 +26,7 @@ MODULE = "gristmill.serving.worker"
 _SILENT_S = 2.5  # a worker answers pings while it computes: silence is a stopped or spinning process
 _LOADING_S = 180.0
 _BUSY_S = 60.0  # a batch that computes longer hangs
+_ENDED_KEPT = 16
 _DEATHS = 5  # in a row without having been ready: the version does not load
 
 
@@ -34,6 +36,8 @@ class Replicas:
         self._heard: dict[str, pings.Heard[Pong]] = {}
         self._started: dict[str, list[float]] = {}  # monotonic times of recent starts, against a storm of restarts
         self._periods = Periods(platform)
+        self._unpacker = ThreadPoolExecutor(2, "unpack")  # gigabytes take a while: the look at everything else goes on
+        self._unpacking: dict[str, Future[object]] = {}  # by digest
 
     def add(self, endpoint: Endpoint) -> None:
         """One more replica of what the endpoint is to serve; the next step starts it."""
@@ -120,6 +124,8 @@ class Replicas:
             return
         if len(starts) >= 3 and time.monotonic() - starts[-1] < min(10.0, 0.5 * 2 ** (len(starts) - 3)):
             return
+        if not self._unpacked(replica.digest):
+            return
         starts.append(time.monotonic())
         if replica.state == "ready" or len(starts) > 1:
             self._periods.close(replica, self._answer(replica))
@@ -128,14 +134,25 @@ class Replicas:
             heard.forget()
         self._start(replica, folder)
 
+    def _unpacked(self, digest: str) -> bool:
+        """Whether the bundle lies whole in its folder, verified just now. Raises what unpacking it raised."""
+        unpacking = self._unpacking.get(digest)
+        if unpacking is None:
+            unpacking = self._unpacker.submit(bundles.unpack, digest, self._platform.blobs, self._bundle(digest))
+            self._unpacking[digest] = unpacking
+            unpacking.add_done_callback(lambda _: self._platform.wake())
+        if not unpacking.done():
+            return False
+        del self._unpacking[digest]
+        unpacking.result()
+        return True
+
     def _start(self, replica: Replica, folder: Path) -> None:
-        settings = self._platform.settings
-        bundle = settings.bundles / replica.digest.removeprefix("sha256:")
-        bundles.unpack(replica.digest, self._platform.blobs, bundle)
         folder.mkdir(parents=True, exist_ok=True)
         spec = ReplicaSpec(
             id=replica.id, tenant=replica.tenant, endpoint=replica.endpoint, model=replica.model, digest=replica.digest,
-            bundle=str(bundle), socket=self._socket(replica), resources=replica.granted, log_level=settings.log_level,
+            bundle=str(self._bundle(replica.digest)), socket=self._socket(replica), resources=replica.granted,
+            log_level=self._platform.settings.log_level,
         )  # fmt: skip
         write_atomic(folder / "replica.json", msgspec.json.encode(spec))
         (folder / "failure.json").unlink(missing_ok=True)
@@ -148,6 +165,7 @@ class Replicas:
         if not self._engine.alive(folder):
             self._periods.close(replica, self._answer(replica))
             self._update(replica, state="stopped", ended_at=self._platform.clock.now())
+            self._tidy()
             return
         heard = self._heard.get(replica.id)
         stuck = heard is not None and heard.silent_s() > self._platform.settings.drain_timeout_s
@@ -175,9 +193,20 @@ class Replicas:
             records.update_replica(connection, replica.id, **values)
         self._platform.wake()
 
+    def _tidy(self) -> None:
+        """Logs of the replicas that ended last are kept, and the bundles that may be served again soonest."""
+        settings = self._platform.settings
+        with self._platform.database.read() as connection:
+            live = records.live_replicas(connection)
+        keep_newest(settings.replicas, {replica.id for replica in live}, _ENDED_KEPT)
+        keep_newest(settings.bundles, {self._bundle(replica.digest).name for replica in live}, _ENDED_KEPT)
+
     def _forget(self, live: set[str]) -> None:
         for gone in self._heard.keys() - live:
             self._heard.pop(gone).stop()
+
+    def _bundle(self, digest: str) -> Path:
+        return self._platform.settings.bundles / digest.removeprefix("sha256:")
 
     def _folder(self, replica: Replica) -> Path:
         return self._platform.settings.replicas / replica.id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,3 +42,12 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o644) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def keep_newest(folder: Path, kept: Collection[str], most: int) -> None:
+    """Remove the folders in `folder` but for those named in `kept`, the `most` newest others, and hidden ones."""
+    if not folder.exists():
+        return
+    others = [one for one in folder.iterdir() if one.is_dir() and one.name not in kept and not one.name.startswith(".")]
+    for old in sorted(others, key=lambda one: one.stat().st_mtime, reverse=True)[most:]:
+        shutil.rmtree(old, ignore_errors=True)
