@@ -9,9 +9,14 @@ import torch
 from onnx import helper, numpy_helper
 from safetensors.torch import save_file
 
-from gristmill.bundles.replay import read_golden
+from gristmill.bundles.manifest import write_manifest
+from gristmill.bundles.replay import read_golden, write_golden
 from gristmill.core.errors import Unprocessable
-from tests.imports.rig import Rig, external, onnx_model, program, save_onnx, small_model
+from gristmill.core.types import ReplicaSpec
+from gristmill.frameworks.torch.architectures.shapes import Shapes, build
+from gristmill.lab.package import manifest_with_files
+from gristmill.serving.worker.version import load
+from tests.imports.rig import CORE, Rig, external, onnx_model, program, save_onnx, small_model
 
 X = np.random.default_rng(7).normal(size=(5, 4)).astype(np.float32)
 PICTURES = np.random.default_rng(7).normal(size=(5, 3, 4)).astype(np.float32)
@@ -93,8 +98,6 @@ def test_torchscript_needs_its_inputs_named_and_answers_as_its_module(rig: Rig, 
 
 
 def test_safetensors_fit_the_architecture_that_is_named(rig: Rig, tmp_path: Path) -> None:
-    from gristmill.frameworks.torch.architectures.shapes import Shapes, build
-
     module = build("tabular-regression", {"name": "mlp", "hidden": [5]}, Shapes((4,), 1)).eval()
     save_file(module.state_dict(), tmp_path / "w.safetensors")
     told = {"task": "tabular-regression", "inputs": [{"name": "features", "dtype": "FP32", "shape": [-1, 4]}]}
@@ -116,9 +119,6 @@ def test_a_bundle_comes_back_with_its_golden_answers_replayed(rig: Rig, tmp_path
 
 
 def test_a_bundle_whose_answers_changed_is_refused_with_the_largest_difference(rig: Rig, tmp_path: Path) -> None:
-    from gristmill.bundles.manifest import write_manifest
-    from gristmill.lab.package import manifest_with_files
-
     weights = onnx_model(tmp_path / "m.onnx")
     found = rig.bring(tmp_path / "m.onnx")
     carried = (found.folder / "bundle").rename(tmp_path / "carried")
@@ -132,3 +132,16 @@ def test_a_bundle_whose_answers_changed_is_refused_with_the_largest_difference(r
     with pytest.raises(Unprocessable, match=rf"output 'y' differs by up to {largest:.2g}"):
         rig.bring(carried)
     assert rig.left_over() == set()
+
+
+def test_a_worker_refuses_a_version_that_no_longer_gives_its_golden_answers(rig: Rig, tmp_path: Path) -> None:
+    onnx_model(tmp_path / "m.onnx")
+    found = rig.bring(tmp_path / "m.onnx")
+    bundle = found.folder / "bundle"
+    inputs, outputs = read_golden(bundle)
+    write_golden(bundle, inputs, {"y": outputs["y"] + 0.25})
+    digest = write_manifest(bundle, manifest_with_files(found.manifest, bundle))
+    spec = ReplicaSpec(id="r", tenant="t", endpoint="e", model="m@1", digest=digest, bundle=str(bundle), socket="",
+                       resources=CORE)  # fmt: skip
+    with pytest.raises(Unprocessable, match=r"output 'y' differs by up to 0.25; it is refused"):
+        load(spec)

@@ -7,6 +7,7 @@ document; the controller does the rest. All are safe to call from any thread. Th
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 from gristmill.control import access, endpoints, models, runs
@@ -99,6 +100,10 @@ class Platform:
     def run_logs(self, tenant: str, run_id: str, after: int = 0) -> Document:
         """{text, next: byte offset}."""
         return runs.logs(self, tenant, run_id, after)
+
+    def exported(self, tenant: str, run_id: str) -> Path:
+        """The bundle's folder. Raises NotFound."""
+        return runs.exported(self, tenant, run_id)
 
     # --- models (reading and aliases: registry.versions and registry.aliases on `database`)
 

@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gristmill.control import records, uploads
+from gristmill.control import records
 from gristmill.control.access import Caller
 from gristmill.control.resources import capacity, check_possible
 from gristmill.control.run_folders import decode_event
+from gristmill.control.run_requests import Wanted, wanted
 from gristmill.control.state import Run
-from gristmill.core import plugins
-from gristmill.core.errors import Conflict, NotFound, Unprocessable
-from gristmill.core.ids import check_name, new_id
-from gristmill.core.types import Resources, RunKind, RunState, Told
-from gristmill.data import records as datasets
-from gristmill.registry import versions
-from gristmill.tasks.recipe import parse_recipe
+from gristmill.core.errors import Conflict, NotFound
+from gristmill.core.ids import new_id
+from gristmill.core.types import RunKind, RunState
 
 if TYPE_CHECKING:
     from gristmill.control.platform import Platform
@@ -27,110 +24,28 @@ Document = dict[str, Any]
 PAGE_BYTES = 1 << 20  # of events or log text in one answer
 
 
-class _Train(msgspec.Struct, forbid_unknown_fields=True, tag="train", tag_field="kind"):
-    recipe: dict[str, Any]
-    priority: int | None = None
-
-
-class _Evaluate(msgspec.Struct, forbid_unknown_fields=True, tag="evaluate", tag_field="kind"):
-    version: str
-    dataset: str
-    against: str | None = None
-    priority: int = 0
-    resources: Resources = Resources()
-
-
-class _Import(msgspec.Struct, forbid_unknown_fields=True, tag="import", tag_field="kind"):
-    source: str
-    upload: str | None = None
-    told: Told = Told()
-    priority: int = 0
-    resources: Resources = Resources()
-
-
-class _Wanted(msgspec.Struct):
-    """A request with every name resolved to a version: it means the same whenever the run starts."""
-
-    kind: RunKind
-    name: str
-    request: Document
-    resources: Resources
-    priority: int
-
-
 def submit(platform: Platform, by: Caller, request: Document) -> Document:
-    try:
-        asked = msgspec.convert(request, _Train | _Evaluate | _Import)
-    except msgspec.ValidationError as error:
-        kind = request.get("kind")
-        raise Unprocessable(f"The run that is asked for ({kind!r}) is not valid: {error}.", field="kind") from None
     with platform.database.write() as connection:
-        if isinstance(asked, _Train):
-            wanted = _train(connection, by.tenant, asked)
-        elif isinstance(asked, _Import):
-            wanted = _import(platform, by.tenant, asked)
-        else:
-            wanted = _evaluate(connection, by.tenant, asked)
-        check_possible(wanted.resources, capacity(platform.settings))
-        run = _row(platform, by.tenant, wanted)
+        asked = wanted(platform, connection, by.tenant, request)
+        check_possible(asked.resources, capacity(platform.settings))
+        run = _row(platform, by.tenant, asked)
         records.add_run(connection, run)
         records.note(connection, by.tenant, run["created_at"], by.key, "runs.submit", run["id"], kind=run["kind"])
     platform.wake()
     return show(platform, by.tenant, run["id"])
 
 
-def _train(connection: records.Connection, tenant: str, asked: _Train) -> _Wanted:
-    recipe = parse_recipe(asked.recipe)
-    plugins.load("tasks", recipe.task)
-    if recipe.framework not in plugins.names("trainers"):
-        raise Unprocessable(
-            f"There is no trainer for {recipe.framework!r}: installed are {', '.join(plugins.names('trainers'))}.",
-            field="framework",
-        )
-    dataset = datasets.get(connection, tenant, recipe.data.dataset, recipe.data.version)
-    pinned = recipe.model_dump(mode="json")
-    pinned["data"]["version"] = dataset.version
-    resources = Resources(recipe.resources.cores, recipe.resources.memory, recipe.resources.gpus)
-    priority = recipe.priority if asked.priority is None else asked.priority
-    return _Wanted(RunKind.train, recipe.name, {"recipe": pinned, "dataset": dataset.reference}, resources, priority)
-
-
-def _evaluate(connection: records.Connection, tenant: str, asked: _Evaluate) -> _Wanted:
-    subject = versions.resolve(connection, tenant, asked.version)
-    rival = versions.resolve(connection, tenant, asked.against) if asked.against else None
-    dataset = datasets.resolve(connection, tenant, asked.dataset)
-    request = {
-        "version": subject.reference,
-        "dataset": dataset.reference,
-        "against": rival.reference if rival else None,
-    }
-    return _Wanted(RunKind.evaluate, subject.reference, request, asked.resources, asked.priority)
-
-
-def _import(platform: Platform, tenant: str, asked: _Import) -> _Wanted:
-    if asked.upload is None and "://" not in asked.source:
-        raise Unprocessable("An import needs an upload, or a source such as hf://ORG/NAME.", field="upload")
-    if asked.upload is not None:
-        uploads.find(platform, tenant, asked.upload)
-    if asked.told.name is not None:
-        check_name(asked.told.name, "model")
-    if asked.told.task is not None:
-        plugins.load("tasks", asked.told.task)
-    request = {"source": asked.source, "upload": asked.upload, "told": msgspec.to_builtins(asked.told)}
-    return _Wanted(RunKind.import_, asked.told.name or asked.source, request, asked.resources, asked.priority)
-
-
-def _row(platform: Platform, tenant: str, wanted: _Wanted) -> Document:
+def _row(platform: Platform, tenant: str, asked: Wanted) -> Document:
     return {
         "id": new_id("run"),
         "tenant": tenant,
-        "kind": str(wanted.kind),
+        "kind": str(asked.kind),
         "state": str(RunState.queued),
-        "name": wanted.name,
-        "priority": wanted.priority,
+        "name": asked.name,
+        "priority": asked.priority,
         "attempt": 0,
-        "request": wanted.request,
-        "resources": msgspec.to_builtins(wanted.resources),
+        "request": asked.request,
+        "resources": msgspec.to_builtins(asked.resources),
         "progress": {},
         "metrics": {},
         "report": {},
@@ -190,6 +105,15 @@ def events(platform: Platform, tenant: str, run_id: str, after: int) -> Document
     whole = data[: data.rfind(b"\n") + 1]
     found = [msgspec.to_builtins(event) for line in whole.splitlines() if (event := decode_event(line)) is not None]
     return {"events": found, "next": after + len(whole), "state": state}
+
+
+def exported(platform: Platform, tenant: str, run_id: str) -> Path:
+    """The folder of the bundle that an export run made. Raises NotFound."""
+    run = _find(platform, tenant, run_id)
+    folder = platform.settings.runs / run_id / "bundle"
+    if run.kind != RunKind.export or run.state != RunState.succeeded or not folder.is_dir():
+        raise NotFound(f"Run {run_id} has exported nothing.")
+    return folder
 
 
 def logs(platform: Platform, tenant: str, run_id: str, after: int) -> Document:

@@ -9,7 +9,7 @@ from typing import Any
 
 from gristmill.core.errors import Unprocessable
 
-GROUPS = ("tasks", "trainers", "runtimes", "importers", "converters", "explainers", "dialects", "engines")
+GROUPS = ("tasks", "trainers", "runtimes", "importers", "converters", "exporters", "explainers", "dialects", "engines")
 
 
 @cache

@@ -9,10 +9,11 @@ import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.explanation.protocol import Subject
-from gristmill.tasks.preprocessing import PADDING, UNKNOWN
+from gristmill.tasks.preprocessing import PADDING, UNKNOWN, NormaliseImage
 from gristmill.tasks.protocol import Tensors
 
 _ROWS_A_BATCH = 256
+_BYTES_A_BATCH = 8 * 2**20  # of model inputs: inside, a convolution widens a picture tenfold and more
 
 
 class Units(NamedTuple):
@@ -42,19 +43,19 @@ class Units(NamedTuple):
 def units_of(subject: Subject, raw: Tensors) -> Units:
     """Raises Unprocessable for a model tensor that is none of `features`, `image`, `tokens`."""
     model_inputs = subject.preprocessing.apply(raw)
-    if len(model_inputs) != 1 or (tensor := next(iter(model_inputs))) not in _MAKERS:
+    tensor, *others = model_inputs
+    rows_of_numbers = model_inputs[tensor].ndim == 2 and model_inputs[tensor].dtype.kind == "f"
+    if others or (tensor not in _MAKERS and not rows_of_numbers):
         raise Unprocessable(
             f"Inputs of {', '.join(model_inputs)} cannot be explained: there must be one of {_known()}."
         )
-    return _MAKERS[tensor](subject, model_inputs[tensor], raw)
+    return _MAKERS.get(tensor, _features)(subject, tensor, model_inputs[tensor], raw)
 
 
 def scores_of(subject: Subject, tensor: str, rows: np.ndarray, target: int) -> np.ndarray:
     """Score of output `target` [M] of many model rows, computed in batches."""
-    parts = [
-        subject.predict({tensor: rows[start : start + _ROWS_A_BATCH]})[:, target]
-        for start in range(0, len(rows), _ROWS_A_BATCH)
-    ]
+    size = max(1, min(_ROWS_A_BATCH, _BYTES_A_BATCH * len(rows) // max(1, rows.nbytes)))
+    parts = [subject.predict({tensor: rows[start : start + size]})[:, target] for start in range(0, len(rows), size)]
     return np.concatenate(parts).astype(np.float64)
 
 
@@ -71,29 +72,32 @@ def targets_of(subject: Subject, scores: np.ndarray, target: int | None) -> np.n
     return np.full(len(scores), target)
 
 
-def _features(subject: Subject, inputs: np.ndarray, raw: Tensors) -> Units:
+def _features(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> Units:
     # What attribution of one model column alone comes back as, tells which feature owns the column (one-hot places).
-    columns, _ = subject.preprocessing.attribute_back({"features": np.eye(inputs.shape[1], dtype=np.float32)}, raw)
+    columns, _ = subject.preprocessing.attribute_back({tensor: np.eye(inputs.shape[1], dtype=np.float32)}, raw)
     owner = columns.argmax(axis=1)
     features = columns.shape[1]
     names = subject.signature.features or tuple(f"feature {place}" for place in range(features))
-    baseline = subject.preprocessing.baseline(raw)["features"]
-    return Units("features", inputs, baseline, (features,), lambda lost: lost[:, owner], [names] * len(inputs))
+    baseline = subject.preprocessing.baseline(raw)[tensor]
+    return Units(tensor, inputs, baseline, (features,), lambda lost: lost[:, owner], [names] * len(inputs))
 
 
-def _image(subject: Subject, inputs: np.ndarray, raw: Tensors) -> Units:
+def _image(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> Units:
     baseline = subject.preprocessing.baseline(raw)["image"]
+    step = subject.preprocessing.step
+    if isinstance(step, NormaliseImage) and step.channels_last:
+        return Units("image", inputs, baseline, inputs.shape[1:3], lambda lost: lost[..., None], None)
     return Units("image", inputs, baseline, inputs.shape[2:], lambda lost: lost[:, None], None)
 
 
-def _tokens(subject: Subject, inputs: np.ndarray, raw: Tensors) -> Units:
+def _tokens(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> Units:
     """A lost token becomes the unknown one, so that the others keep their places; an unknown one becomes padding."""
     _, names = subject.preprocessing.attribute_back({"tokens": inputs.astype(np.float32)}, raw)
     baseline = np.where(inputs == PADDING, PADDING, np.where(inputs == UNKNOWN, PADDING, UNKNOWN))
     return Units("tokens", inputs, baseline, inputs.shape[1:], lambda lost: lost, names)
 
 
-_MAKERS: dict[str, Callable[[Subject, np.ndarray, Tensors], Units]] = {
+_MAKERS: dict[str, Callable[[Subject, str, np.ndarray, Tensors], Units]] = {
     "features": _features,
     "image": _image,
     "tokens": _tokens,

@@ -1,12 +1,14 @@
-"""What a framework brings to take in a model of its format: one Importer a format, beside the framework's runtime."""
+"""What a framework brings to carry models in and out: importers, converters, exporters, beside its runtime."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+from gristmill.bundles.manifest import Manifest
 from gristmill.core.types import Resources, TensorSpec, Told
 from gristmill.tasks.preprocessing import Preprocessing
+from gristmill.tasks.protocol import Tensors
 
 
 class ImportJob(NamedTuple):
@@ -31,6 +33,14 @@ class Imported(NamedTuple):
     labels: tuple[str, ...] | None = None
     task: str | None = None
     preprocessing: Preprocessing | None = None  # where the format carries its own
+
+
+class Exporter(Protocol):
+    """Registered in `gristmill.exporters` as RUNTIME-FORMAT, where FORMAT is also the runtime that opens it."""
+
+    def export(self, bundle: Path, manifest: Manifest, examples: Tensors, weights: Path) -> None:
+        """Write the version in `bundle` into the folder `weights`; `examples`: model tensors. Raises Unprocessable."""
+        ...
 
 
 class Converter(Protocol):

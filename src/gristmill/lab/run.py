@@ -18,6 +18,7 @@ from gristmill.core.types import RunKind, RunResult, RunSpec, RunState
 from gristmill.frameworks.protocol import Cancelled
 from gristmill.lab.evaluation import evaluate_run
 from gristmill.lab.events import Events, Heartbeat, write_result
+from gristmill.lab.export import export_run
 from gristmill.lab.imports.importing import import_run
 from gristmill.lab.train import train
 
@@ -80,11 +81,22 @@ def _import(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -
     return msgspec.structs.replace(_ended(spec, heartbeat, RunState.succeeded, None), bundle_digest=packaged.digest)
 
 
+def _export(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> RunResult:
+    packaged = export_run(spec, folder, events)
+    report = {"format": spec.format, "digest": packaged.digest}
+    return msgspec.structs.replace(_ended(spec, heartbeat, RunState.succeeded, None), report=report)
+
+
 def _refuse(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> RunResult:
     raise Unprocessable(f"Runs of kind {spec.kind!r} cannot be started here.")
 
 
-_KINDS: dict[RunKind, Outcome] = {RunKind.train: _train, RunKind.evaluate: _evaluate, RunKind.import_: _import}
+_KINDS: dict[RunKind, Outcome] = {
+    RunKind.train: _train,
+    RunKind.evaluate: _evaluate,
+    RunKind.import_: _import,
+    RunKind.export: _export,
+}
 
 
 def _ended(spec: RunSpec, heartbeat: Heartbeat, state: RunState, error: str | None) -> RunResult:

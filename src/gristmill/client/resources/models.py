@@ -8,9 +8,10 @@ from typing import Any
 from gristmill.client.calls import Call, Document, Documents, Steps
 from gristmill.client.folders import download
 from gristmill.client.operation import D, Resource, operation
-from gristmill.client.resources.runs import finished, submit_import
+from gristmill.client.resources.runs import finished, submit_export, submit_import
 from gristmill.client.uploads import UPLOAD_TIMEOUT_S
 from gristmill.core.errors import Unprocessable
+from gristmill.core.types import RunState
 
 
 class Models(Resource[D]):
@@ -54,8 +55,16 @@ class Models(Resource[D]):
         return reply.document()
 
     @operation
-    def export(self, model: str, version: int | str, path: Path | str) -> Steps[Path]:
-        """Write the version's bundle as the new folder `path`. Raises Conflict when it is there already."""
+    def export(self, model: str, version: int | str, path: Path | str, *, format: str | None = None) -> Steps[Path]:
+        """Write the version's bundle as the new folder `path`; with `format` (onnx) after a conversion.
+
+        Raises Conflict when it is there already, Unprocessable when the version is not exported to the format.
+        """
+        if format is not None:
+            run = yield from finished((yield from submit_export(f"{model}@{version}", format))["id"])
+            if run["state"] != RunState.succeeded:
+                raise Unprocessable(run.get("error") or f"The export {run['id']} is {run['state']}.", run=run["id"])
+            return (yield from download(f"/runs/{run['id']}/bundle", Path(path)))
         return (yield from download(f"/models/{model}/versions/{version}/bundle", Path(path)))
 
     @operation

@@ -90,6 +90,10 @@ def submit_import(source: Path | str, told: Document) -> Steps[Document]:
     return (yield from _submit({"kind": "import", "source": str(name), "upload": digest, "told": said}))
 
 
+def submit_export(version: str, format: str) -> Steps[Document]:
+    return (yield from _submit({"kind": "export", "version": version, "format": format}))
+
+
 def finished(run: str) -> Steps[Document]:
     """Asks until the run has ended."""
     while True:

@@ -9,12 +9,11 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
-from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
-from gristmill.bundles.archives import write_tar
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
+from gristmill.control.api.folders import packed
 from gristmill.control.platform import Platform
 from gristmill.registry import aliases, bundles, versions
 
@@ -75,14 +74,10 @@ def retire(model: str, version: str, here: Here, by: Developer) -> Json:
 def export(model: str, version: str, here: Here, by: Developer) -> FileResponse:
     """The bundle as a tar."""
     found = _resolve(here, by.tenant, model, version)
-    work = tempfile.TemporaryDirectory(dir=here.settings.home_path)  # lives until the last byte is sent
-    folder = Path(work.name) / "bundle"
-    bundles.unpack(found.digest, here.blobs, folder)
-    packed = Path(work.name) / f"{found.reference}.tar"
-    write_tar(folder, packed)
-    return FileResponse(
-        packed, media_type="application/x-tar", filename=packed.name, background=BackgroundTask(work.cleanup)
-    )
+    with tempfile.TemporaryDirectory(dir=here.settings.home_path) as work:
+        folder = Path(work) / "bundle"
+        bundles.unpack(found.digest, here.blobs, folder)
+        return packed(here, folder, found.reference)
 
 
 @router.get("/models/{model}/aliases")

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse
 
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
+from gristmill.control.api.folders import packed
 from gristmill.core.types import RunState
 
 router = APIRouter()
@@ -20,7 +22,7 @@ Offset = Annotated[int, Query(ge=0)]
 @router.post("/runs")
 def submit(request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
     """{kind: "train", recipe, priority?} or {kind: "evaluate", version, dataset, against?} or {kind: "import",
-    source, upload?, told?} → the queued run."""
+    source, upload?, told?} or {kind: "export", version, format} → the queued run."""
     return Json(here.submit_run(by, request), status_code=201)
 
 
@@ -53,6 +55,12 @@ async def events(
 def logs(run: str, here: Here, by: Developer, after: Offset = 0) -> Json:
     """{text, next}: what the run's process wrote, from byte `after` on."""
     return Json(here.run_logs(by.tenant, run, after))
+
+
+@router.get("/runs/{run}/bundle")
+def exported(run: str, here: Here, by: Developer) -> FileResponse:
+    """What an export run made, as a tar."""
+    return packed(here, here.exported(by.tenant, run), run)
 
 
 @router.post("/runs/{run}/cancel")

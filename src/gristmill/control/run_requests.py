@@ -1,0 +1,122 @@
+"""What a run may be asked for: each kind's request, and how its names become versions that stay the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gristmill.control import records, uploads
+from gristmill.core import plugins
+from gristmill.core.errors import Unprocessable
+from gristmill.core.ids import check_name
+from gristmill.core.types import Resources, RunKind, Told
+from gristmill.data import records as datasets
+from gristmill.registry import versions
+from gristmill.tasks.recipe import parse_recipe
+
+if TYPE_CHECKING:
+    from gristmill.control.platform import Platform
+
+Document = dict[str, Any]
+
+
+class Train(msgspec.Struct, forbid_unknown_fields=True, tag="train", tag_field="kind"):
+    recipe: dict[str, Any]
+    priority: int | None = None
+
+
+class Evaluate(msgspec.Struct, forbid_unknown_fields=True, tag="evaluate", tag_field="kind"):
+    version: str
+    dataset: str
+    against: str | None = None
+    priority: int = 0
+    resources: Resources = Resources()
+
+
+class Import(msgspec.Struct, forbid_unknown_fields=True, tag="import", tag_field="kind"):
+    source: str
+    upload: str | None = None
+    told: Told = Told()
+    priority: int = 0
+    resources: Resources = Resources()
+
+
+class Export(msgspec.Struct, forbid_unknown_fields=True, tag="export", tag_field="kind"):
+    version: str
+    format: str
+    priority: int = 0
+    resources: Resources = Resources()
+
+
+class Wanted(msgspec.Struct):
+    """A request with every name resolved to a version: it means the same whenever the run starts."""
+
+    kind: RunKind
+    name: str
+    request: Document
+    resources: Resources
+    priority: int
+
+
+def wanted(platform: Platform, connection: records.Connection, tenant: str, request: Document) -> Wanted:
+    """Raises Unprocessable naming the field, NotFound."""
+    try:
+        asked = msgspec.convert(request, Train | Evaluate | Import | Export)
+    except msgspec.ValidationError as error:
+        kind = request.get("kind")
+        raise Unprocessable(f"The run that is asked for ({kind!r}) is not valid: {error}.", field="kind") from None
+    return _RESOLVED[type(asked)](platform, connection, tenant, asked)
+
+
+def _train(platform: Platform, connection: records.Connection, tenant: str, asked: Train) -> Wanted:
+    recipe = parse_recipe(asked.recipe)
+    plugins.load("tasks", recipe.task)
+    if recipe.framework not in plugins.names("trainers"):
+        raise Unprocessable(
+            f"There is no trainer for {recipe.framework!r}: installed are {', '.join(plugins.names('trainers'))}.",
+            field="framework",
+        )
+    dataset = datasets.get(connection, tenant, recipe.data.dataset, recipe.data.version)
+    pinned = recipe.model_dump(mode="json")
+    pinned["data"]["version"] = dataset.version
+    resources = Resources(recipe.resources.cores, recipe.resources.memory, recipe.resources.gpus)
+    priority = recipe.priority if asked.priority is None else asked.priority
+    return Wanted(RunKind.train, recipe.name, {"recipe": pinned, "dataset": dataset.reference}, resources, priority)
+
+
+def _evaluate(platform: Platform, connection: records.Connection, tenant: str, asked: Evaluate) -> Wanted:
+    subject = versions.resolve(connection, tenant, asked.version)
+    rival = versions.resolve(connection, tenant, asked.against) if asked.against else None
+    dataset = datasets.resolve(connection, tenant, asked.dataset)
+    request = {
+        "version": subject.reference,
+        "dataset": dataset.reference,
+        "against": rival.reference if rival else None,
+    }
+    return Wanted(RunKind.evaluate, subject.reference, request, asked.resources, asked.priority)
+
+
+def _import(platform: Platform, connection: records.Connection, tenant: str, asked: Import) -> Wanted:
+    if asked.upload is None and "://" not in asked.source:
+        raise Unprocessable("An import needs an upload, or a source such as hf://ORG/NAME.", field="upload")
+    if asked.upload is not None:
+        uploads.find(platform, tenant, asked.upload)
+    if asked.told.name is not None:
+        check_name(asked.told.name, "model")
+    if asked.told.task is not None:
+        plugins.load("tasks", asked.told.task)
+    request = {"source": asked.source, "upload": asked.upload, "told": msgspec.to_builtins(asked.told)}
+    return Wanted(RunKind.import_, asked.told.name or asked.source, request, asked.resources, asked.priority)
+
+
+def _export(platform: Platform, connection: records.Connection, tenant: str, asked: Export) -> Wanted:
+    subject = versions.resolve(connection, tenant, asked.version)
+    request = {"version": subject.reference, "format": asked.format}
+    return Wanted(RunKind.export, subject.reference, request, asked.resources, asked.priority)
+
+
+_RESOLVED: dict[type, Callable[..., Wanted]] = {
+    Train: _train, Evaluate: _evaluate, Import: _import, Export: _export,
+}  # fmt: skip
