@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: install demo test lint types imports format docs bench constraints clean
+.PHONY: install demo test lint types imports format docs bench constraints clean proto
 
 install: $(STAMP)
 
@@ -49,3 +49,9 @@ constraints:
 
 clean:
 	rm -rf site build dist .pytest_cache .mypy_cache .ruff_cache
+
+# In a descriptor pool of their own: tritonclient and kserve each claim the names of package inference in the shared one.
+PROTO = src/gristmill/serving/gateway/rpc/open_inference
+proto: $(STAMP)
+	$(BIN)/python -m grpc_tools.protoc -I src --python_out=src --pyi_out=src $(PROTO).proto
+	sed -i 's/_descriptor_pool.Default()/_descriptor_pool.DescriptorPool()/' $(PROTO)_pb2.py
