@@ -101,7 +101,7 @@ def service_bought(
 def data_paid(
     tenant: str, id_: str, dataset: str, what: str, rows: int, amount: str, happened_at: float, by_row: bool = False
 ) -> Event:
-    """`dataset` as NAME@N; `amount` as in `120USD`, for the whole or, `by_row`, for each of the `rows` that survived."""
+    """`dataset` as NAME@N; `amount` as in `120USD`, for all or, `by_row`, for each of the `rows` that survived."""
     payload = {"dataset": dataset, "what": what, "rows": rows, "amount": amount, "by_row": by_row}
     return Event(id_, tenant, "data.paid", payload, happened_at)
 

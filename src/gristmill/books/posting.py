@@ -9,6 +9,7 @@ from gristmill.books import accounts, rate_cards, records
 from gristmill.books.book import Book
 from gristmill.books.events import Event, payload_hash
 from gristmill.books.ledger import Posting, check_balanced, posting_of
+from gristmill.books.overdraft import lacking
 from gristmill.books.records import Connection, Row
 from gristmill.books.rerating import KIND
 from gristmill.books.rules.registry import rule_of
@@ -110,24 +111,10 @@ def _record(
 
 
 def _refuse_overdrawn(book: Book, mirrored: list[Posting], event: str) -> None:
-    """An asset cannot be worth less than nothing: what was built on the event must be reversed first."""
-    taken: dict[tuple[str, str], int] = {}
-    for line in mirrored:
-        asset = _asset_of(line)
-        if asset is not None and line.micro:
-            taken[asset, line.currency] = taken.get((asset, line.currency), 0) + line.micro
-    for (asset, currency), micro in taken.items():
-        if micro < 0 and book.value(asset).get(currency, 0) + micro < 0:
-            raise Conflict(
-                f"{event} cannot be reversed: less than it put into {asset} is left there; reverse first what was made "
-                f"of it or written down since.",
-                event=event,
-            )  # fmt: skip
-
-
-def _asset_of(line: Posting) -> str | None:
-    """The asset whose value the line moves; a version's contra accounts count with it."""
-    kind = line.account.partition(":")[0]
-    if kind in ("amortised", "written-off"):
-        return accounts.version_asset(line.version)
-    return line.account if kind == "assets" else None
+    """What was built on the event must be reversed first."""
+    for account, _ in lacking(book, mirrored):
+        raise Conflict(
+            f"{event} cannot be reversed: less than it put into {account} is left there; reverse first what was made "
+            f"of it or written down since.",
+            event=event,
+        )  # fmt: skip

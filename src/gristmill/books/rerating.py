@@ -6,7 +6,6 @@ event put it; where less is left there than is taken back, the rest was written 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from gristmill.books import accounts, exchange
 from gristmill.books.book import Book
 from gristmill.books.exchange import carrying, paid
 from gristmill.books.ledger import Posting, posting_of, transfer
+from gristmill.books.overdraft import lacking
 from gristmill.books.places import of_run, of_version
 from gristmill.books.pricing import price_more
 from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS, EXCHANGE, PRICE, Rate
@@ -144,17 +144,10 @@ def _is_energy(row: Row, credit: Row) -> bool:
 
 
 def _shortfall(book: Book, lines: list[Posting]) -> list[Posting]:
-    """An asset is never worth less than nothing."""
-    change: dict[tuple[str, str], int] = defaultdict(int)
-    last: dict[tuple[str, str], Posting] = {}
-    for line in lines:
-        if line.account.startswith("assets:") and line.micro:
-            change[line.account, line.currency] += line.micro
-            last[line.account, line.currency] = line
-    made: list[Posting] = []
-    for (account, currency), micro in change.items():
-        lacking = -(book.value(account).get(currency, 0) + micro)
-        if micro < 0 and lacking > 0:
-            line = replace(last[account, currency], micro=lacking, quantity=0.0, rate="", error=None)
-            made += transfer(line, accounts.RATE_CHANGES)
-    return made
+    """What cannot be taken back from an asset or a pool, as it was written down or spread since."""
+    last = {(line.account, line.currency): line for line in lines if line.micro}
+    return [
+        line
+        for held, micro in lacking(book, lines).items()
+        for line in transfer(replace(last[held], micro=micro, quantity=0.0, rate="", error=None), accounts.RATE_CHANGES)
+    ]

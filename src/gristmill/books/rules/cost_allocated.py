@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 
 import msgspec
@@ -37,13 +38,32 @@ def postings(event: Event, book: Book) -> list[Posting]:
     if not any(weights):
         return moved(book, accounts.shared(said.pool), accounts.undistributed(said.pool))
     places = [place(target.on, book, "Shares") for target in said.targets]
-    return [
-        line
-        for source in (accounts.shared(said.pool), accounts.undistributed(said.pool))
-        for whole in standing(book, source)
-        for part in _parts(whole, places, weights)
-        for line in transfer(part, source)
-    ]
+    lines: list[Posting] = []
+    for source in (accounts.shared(said.pool), accounts.undistributed(said.pool)):
+        within, wholes = _netted(said.pool, standing(book, source))
+        parts = (part for whole in wholes for part in _parts(whole, places, weights))
+        lines += [*within, *(line for part in parts for line in transfer(part, source))]
+    return lines
+
+
+def _netted(pool: str, rows: list[Posting]) -> tuple[list[Posting], list[Posting]]:
+    """Lines within the pool that set what a re-rating took back off against the rest, and the rows after them.
+
+    Each row then is 0 or more, and so is each part of it.
+    """
+    owed: dict[str, int] = defaultdict(int)
+    for row in rows:
+        owed[row.currency] -= min(0, row.micro)
+    within: list[Posting] = []
+    after: list[Posting] = []
+    for row in rows:
+        change = -row.micro if row.micro < 0 else -min(row.micro, owed[row.currency])
+        owed[row.currency] += min(0, change)
+        within += [replace(row, micro=change, quantity=0.0)] if change else []
+        after.append(replace(row, micro=row.micro + change))
+    if any(owed.values()):
+        raise Unprocessable(f"The pool {pool} is worth less than nothing: nothing was posted.", field="pool")
+    return within, after
 
 
 def _parts(whole: Posting, places: list[Posting], weights: list[int]) -> Iterator[Posting]:

@@ -39,11 +39,11 @@ def postings(event: Event, book: Book) -> list[Posting]:
     lines = moved(book, accounts.model_asset(said.model), asset, model=said.model, version=version)
     for run in dict.fromkeys((said.run, *said.trials)):  # with attempts that failed before one was resumed
         lines += moved_run(book, run, asset, model=said.model, version=version) if run else []
-    if said.parent is not None and said.inherits is not None:
-        lines += inherited(book, version, said.parent, share_of(said.inherits))
     drawn: dict[tuple[str, str], int] = defaultdict(int)
     for dataset in dict.fromkeys(said.datasets):
         lines += shares(book, dataset, version, said.model, drawn)
+    if said.parent is not None and said.inherits is not None:
+        lines += inherited(book, version, said.parent, share_of(said.inherits), lines)
     basis = Basis.assumed if said.expected_units is None else Basis.modelled
     expected = memorandum(accounts.expected_units(version), said.expected_units or DEFAULT_EXPECTED_UNITS, "prediction",
                           basis=basis, model=said.model, version=version)  # fmt: skip
