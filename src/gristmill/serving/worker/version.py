@@ -22,6 +22,8 @@ from gristmill.tasks.protocol import Task, Tensors
 
 _WARM_UP_ROWS = (1, 2, 8, 32, 64)
 _ROUNDS = 3
+_WARM_UP_S = 1.0
+_LONG_S = 0.5
 
 
 class Version(NamedTuple):
@@ -60,11 +62,21 @@ def _preprocessing(bundle: Path) -> Preprocessing:
 
 
 def _warm_up(version: Version, golden: Tensors) -> Iterator[tuple[int, float]]:
-    """First calls are slow, so each size runs once unseen; the gateway's cost model starts from the rest."""
+    """First calls are slow, so each size runs once unseen; the gateway's cost model starts from the rest.
+
+    A slow model warms up with few rows only: a replica that died is to be back soon.
+    """
+    until = time.perf_counter() + _WARM_UP_S
     for rows in _WARM_UP_ROWS:
         raw = {name: values[np.arange(rows) % len(values)] for name, values in golden.items()}
-        version.outputs(raw)
-        for _ in range(_ROUNDS):
-            started = time.perf_counter()
-            version.outputs(raw)
-            yield rows, time.perf_counter() - started
+        unseen = _seconds(version, raw)
+        for _ in range(_ROUNDS if unseen < _LONG_S else 1):
+            yield rows, _seconds(version, raw)
+        if unseen > _LONG_S:  # larger batches take longer still, and a replica should not
+            return
+
+
+def _seconds(version: Version, raw: Tensors) -> float:
+    started = time.perf_counter()
+    version.outputs(raw)
+    return time.perf_counter() - started
