@@ -1,34 +1,23 @@
-"""One HTTP request as a dialect sees it: the caller, the path, the body, and the way to the models."""
+"""One HTTP request as a dialect sees it: the caller, the path, the headers, the body."""
 
 from __future__ import annotations
 
 import math
-from time import monotonic
 from typing import Any
 
 from gristmill.core.errors import Malformed, UnsupportedMediaType
 from gristmill.core.routes import RouteKey
 from gristmill.serving.gateway import body as bodies
 from gristmill.serving.gateway.body import Receive
+from gristmill.serving.gateway.call import Call
 from gristmill.serving.gateway.protocol import LEFT
-from gristmill.serving.gateway.routing import Route, Share
+from gristmill.serving.gateway.routing import Share
 from gristmill.serving.gateway.serving import Serving
-from gristmill.serving.gateway.work import Answer, Job, Render, Work
+from gristmill.serving.gateway.work import Answer, Job, Render
 
 
-class Request:
-    __slots__ = (
-        "_receive",
-        "_scope",
-        "_serving",
-        "arrived_at",
-        "headers",
-        "key",
-        "method",
-        "path",
-        "record_id",
-        "size",
-    )
+class Request(Call):
+    __slots__ = ("_receive", "_scope", "headers", "method", "path")
 
     def __init__(
         self,
@@ -39,16 +28,12 @@ class Request:
         receive: Receive,
         record_id: str,
     ) -> None:
-        self._serving = serving
+        super().__init__(serving, key, record_id)
         self._scope = scope
         self._receive = receive
-        self.arrived_at = monotonic()
-        self.key = key
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = headers
-        self.record_id = record_id
-        self.size = 0
 
     async def body(self) -> bytes:
         """Raises TooLarge, Malformed (compression), ClientLeft."""
@@ -68,19 +53,12 @@ class Request:
             )
         return media or None
 
-    def route(self, name: str) -> Route:
-        return self._serving.routes.find(self.key, name)
-
-    def routes(self) -> list[Route]:
-        return self._serving.routes.visible(self.key)
-
     async def call(self, share: Share, job: Job, rows: int, render: Render, timeout_s: float | None = None) -> Answer:
-        """Have `job` computed. The deadline is `x-request-timeout-ms`, else `timeout_s`, else the endpoint's."""
+        """As `Call.call`; the header `x-request-timeout-ms` comes before `timeout_s`."""
         header = self.headers.get(b"x-request-timeout-ms")
         if header is not None:
             timeout_s = _milliseconds(header)
-        future = self._serving.loop.create_future()
-        work = Work(job, rows, self.key, render, self.record_id, self.size, self.arrived_at, future)
+        work = self._work(job, rows, render)
         self._scope[LEFT] = work.leave
         return await self._serving.call(share, work, timeout_s)
 

@@ -59,7 +59,7 @@ class InferReply:
         tensors: list[bytes] = []
         blobs: list[Buffer] = []
         for requested in self._outputs or [RequestedOutput(output.name) for output in result]:
-            name, dtype, values = _chosen(requested, version, result)
+            name, dtype, values = chosen(requested, version, result)
             wanted = requested.asks("binary_data")
             if self._binary if wanted is None else wanted is True:
                 data = to_bytes(values, dtype)
@@ -84,9 +84,10 @@ def _in_json(name: str, dtype: str, values: np.ndarray) -> bytes:
     return _tensor_head(name, dtype, values.shape) + b',"data":' + _encode(to_json_values(values, dtype)) + b"}"
 
 
-def _chosen(
+def chosen(
     requested: RequestedOutput, version: RouteVersion, result: tuple[OutputRows, ...]
 ) -> tuple[str, str, np.ndarray]:
+    """Name, dtype and values of one output as it is asked for. Raises Unprocessable for one that is not there."""
     for output in result:
         if output.name == requested.name:
             classes = requested.asks("classification")

@@ -79,7 +79,7 @@ def read_infer_request(body: bytes, headers: Mapping[bytes, bytes], fit: InputFi
         parameters,
         parsed.outputs or [],
         parameters.get("binary_data_output") is True,
-        _timeout(parameters) if "timeout" in parameters else None,
+        read_timeout(parameters) if "timeout" in parameters else None,
     )
 
 
@@ -89,8 +89,8 @@ def _head_size(length: bytes, body_size: int) -> int:
     return size
 
 
-def _timeout(parameters: dict[str, Any]) -> float | None:
-    """Microseconds, 0 for none, as Triton has it."""
+def read_timeout(parameters: Mapping[str, Any]) -> float | None:
+    """Seconds of the parameter `timeout`: microseconds, 0 for none, as Triton has it. Raises Malformed."""
     value = parameters["timeout"]
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
         raise Malformed("Parameter 'timeout' is a number of microseconds.", field="timeout")

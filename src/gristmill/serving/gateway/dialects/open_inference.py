@@ -9,24 +9,21 @@ import msgspec
 
 from gristmill.core.errors import Forbidden, GristmillError, NotFound
 from gristmill.core.routes import RouteVersion
-from gristmill.core.types import TensorSpec
 from gristmill.serving.gateway.body import deflate
+from gristmill.serving.gateway.dialects import descriptions
 from gristmill.serving.gateway.dialects.infer_reply import InferReply, model_version
 from gristmill.serving.gateway.dialects.infer_request import InferRequest, read_infer_request
 from gristmill.serving.gateway.request import Request
-from gristmill.serving.gateway.routing import Route
 from gristmill.serving.gateway.work import Answer, ExplainJob, PayloadJob, Render, Reply, Result
 
 _READABLE = frozenset(("application/json", "application/octet-stream", "text/json"))
-_SERVER = {
-    "name": "gristmill",
-    "version": "2",
-    "extensions": ["binary_tensor_data", "classification", "model_repository", "explain"],
-}
 _MODEL = re.compile(
     r"/v2/models/(?P<name>.+?)(?:/versions/(?P<version>[^/]+))?(?:/(?P<what>infer|explain|ready|config|stats))?"
 ).fullmatch
 _REPOSITORY = re.compile(r"/v2/repository/models/(?P<name>.+)/(?P<what>load|unload)").fullmatch
+
+
+_DESCRIPTIONS = {None: descriptions.metadata, "config": descriptions.config, "stats": descriptions.stats}
 
 
 class Asked(NamedTuple):
@@ -50,9 +47,9 @@ class OpenInference:
             if request.method in ("GET", "HEAD"):
                 return _described(request, asked)
         elif request.path in ("/v2", "/v2/") and request.method in ("GET", "HEAD"):
-            return _document(_SERVER)
+            return _document(descriptions.SERVER)
         elif request.path == "/v2/repository/index" and request.method == "POST":
-            return _document([entry for route in request.routes() for entry in _index(route)])
+            return _document([entry for route in request.routes() for entry in descriptions.index(route)])
         elif (match := _REPOSITORY(request.path)) and request.method == "POST":
             return _repository(request, match["name"], match["what"])
         raise NotFound(f"There is no {request.method} at this path.")
@@ -151,71 +148,6 @@ def _described(request: Request, asked: Asked) -> Answer:
     if describe is None:
         raise NotFound(f"GET is not what /{asked.what} answers: POST to it.")
     return Answer(Reply(msgspec.json.encode(describe(route, version))), version.model)
-
-
-def _metadata(route: Route, version: RouteVersion) -> dict[str, Any]:
-    return {
-        "name": route.endpoint.name,
-        "versions": [share.number for share in route.shares],
-        "platform": f"gristmill_{version.signature.task}",
-        "inputs": [_tensor(spec) for spec in version.signature.inputs],
-        "outputs": [_tensor(spec) for spec in version.signature.outputs],
-    } | ({"labels": version.signature.labels} if version.signature.labels else {})
-
-
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.dtype, "shape": spec.shape}
-
-
-def _config(route: Route, version: RouteVersion) -> dict[str, Any]:
-    return {
-        "name": route.endpoint.name,
-        "platform": f"gristmill_{version.signature.task}",
-        "max_batch_size": route.endpoint.limits.max_batch_rows,
-        "input": [_configured(spec) for spec in version.signature.inputs],
-        "output": [_configured(spec) for spec in version.signature.outputs],
-    }
-
-
-def _configured(spec: TensorSpec) -> dict[str, Any]:
-    kind = "TYPE_STRING" if spec.dtype == "BYTES" else f"TYPE_{spec.dtype}"
-    return {"name": spec.name, "data_type": kind, "dims": spec.shape[1:]}  # Triton leaves the batch out
-
-
-def _stats(route: Route, version: RouteVersion) -> dict[str, Any]:
-    stats = []
-    for share in route.shares:
-        metrics = share.pool.metrics
-        good = metrics.requests.get(200, 0)
-        failed = sum(metrics.requests.values()) - good
-        stats.append(
-            {
-                "name": route.endpoint.name,
-                "version": share.number,
-                "inference_count": int(metrics.batches.sum),
-                "execution_count": sum(metrics.batches.counts),
-                "inference_stats": {
-                    "success": {"count": good, "ns": int(metrics.latency.sum * 1e9)},
-                    "fail": {"count": failed, "ns": 0},
-                },
-            }
-        )
-    return {"model_stats": stats}
-
-
-_DESCRIPTIONS = {None: _metadata, "config": _config, "stats": _stats}
-
-
-def _index(route: Route) -> list[dict[str, str]]:
-    return [
-        {
-            "name": route.endpoint.name,
-            "version": share.number,
-            "state": "READY" if share.pool.ready else "UNAVAILABLE",
-            "reason": "",
-        }
-        for share in route.shares
-    ]
 
 
 def _repository(request: Request, name: str, what: str) -> Answer:

@@ -1,0 +1,35 @@
+"""One request whose caller is known, whatever it came over: its way to the models."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from gristmill.core.routes import RouteKey
+from gristmill.serving.gateway.routing import Route, Share
+from gristmill.serving.gateway.serving import Serving
+from gristmill.serving.gateway.work import Answer, Job, Render, Work
+
+
+class Call:
+    __slots__ = ("_serving", "arrived_at", "key", "record_id", "size")
+
+    def __init__(self, serving: Serving, key: RouteKey, record_id: str) -> None:
+        self._serving = serving
+        self.arrived_at = monotonic()
+        self.key = key
+        self.record_id = record_id
+        self.size = 0  # bytes of the request
+
+    def route(self, name: str) -> Route:
+        return self._serving.routes.find(self.key, name)
+
+    def routes(self) -> list[Route]:
+        return self._serving.routes.visible(self.key)
+
+    async def call(self, share: Share, job: Job, rows: int, render: Render, timeout_s: float | None = None) -> Answer:
+        """Have `job` computed within `timeout_s`, else within the endpoint's deadline. Raises its error."""
+        return await self._serving.call(share, self._work(job, rows, render), timeout_s)
+
+    def _work(self, job: Job, rows: int, render: Render) -> Work:
+        future = self._serving.loop.create_future()
+        return Work(job, rows, self.key, render, self.record_id, self.size, self.arrived_at, future)

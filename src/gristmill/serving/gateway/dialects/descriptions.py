@@ -1,0 +1,77 @@
+"""What the Open Inference Protocol tells of a server and its models, over REST and gRPC alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gristmill.core.routes import RouteVersion
+from gristmill.core.types import TensorSpec
+from gristmill.serving.gateway.routing import Route
+
+SERVER = {
+    "name": "gristmill",
+    "version": "2",
+    "extensions": ["binary_tensor_data", "classification", "model_repository", "explain"],
+}
+
+
+def metadata(route: Route, version: RouteVersion) -> dict[str, Any]:
+    return {
+        "name": route.endpoint.name,
+        "versions": [share.number for share in route.shares],
+        "platform": f"gristmill_{version.signature.task}",
+        "inputs": [_tensor(spec) for spec in version.signature.inputs],
+        "outputs": [_tensor(spec) for spec in version.signature.outputs],
+    } | ({"labels": version.signature.labels} if version.signature.labels else {})
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.dtype, "shape": spec.shape}
+
+
+def config(route: Route, version: RouteVersion) -> dict[str, Any]:
+    return {
+        "name": route.endpoint.name,
+        "platform": f"gristmill_{version.signature.task}",
+        "max_batch_size": route.endpoint.limits.max_batch_rows,
+        "input": [_configured(spec) for spec in version.signature.inputs],
+        "output": [_configured(spec) for spec in version.signature.outputs],
+    }
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    kind = "TYPE_STRING" if spec.dtype == "BYTES" else f"TYPE_{spec.dtype}"
+    return {"name": spec.name, "data_type": kind, "dims": spec.shape[1:]}  # Triton leaves the batch out
+
+
+def stats(route: Route, version: RouteVersion) -> dict[str, Any]:
+    stats = []
+    for share in route.shares:
+        metrics = share.pool.metrics
+        good = metrics.requests.get(200, 0)
+        failed = sum(metrics.requests.values()) - good
+        stats.append(
+            {
+                "name": route.endpoint.name,
+                "version": share.number,
+                "inference_count": int(metrics.batches.sum),
+                "execution_count": sum(metrics.batches.counts),
+                "inference_stats": {
+                    "success": {"count": good, "ns": int(metrics.latency.sum * 1e9)},
+                    "fail": {"count": failed, "ns": 0},
+                },
+            }
+        )
+    return {"model_stats": stats}
+
+
+def index(route: Route) -> list[dict[str, str]]:
+    return [
+        {
+            "name": route.endpoint.name,
+            "version": share.number,
+            "state": "READY" if share.pool.ready else "UNAVAILABLE",
+            "reason": "",
+        }
+        for share in route.shares
+    ]
