@@ -30,7 +30,7 @@ class Checkpoint(NamedTuple):
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Raises StorageFull; then the earlier checkpoints are intact."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    tensors = {name: np.asarray(tensor, order="C") for name, tensor in checkpoint.tensors.items()}
     data = save(tensors, {"numbers": json.dumps(checkpoint.numbers)})
     final = folder / f"step-{checkpoint.step:010d}.safetensors"
     temporary = folder / f".{final.name}.tmp"

@@ -21,10 +21,11 @@ class LSTM(tf.Module):
     def __call__(self, x: Any) -> Any:
         start, no_peephole = tf.zeros([tf.shape(x)[1], self._hidden]), tf.zeros(self._hidden)
         steps = tf.shape(x, tf.int64)[0]
-        return tf.raw_ops.BlockLSTMV2(
+        # not BlockLSTMV2: its registered gradient takes the gates in another order than its kernel (TensorFlow 2.21)
+        return tf.raw_ops.BlockLSTM(
             seq_len_max=steps, x=tf.cast(x, tf.float32), cs_prev=start, h_prev=start, w=self.kernel, b=self.bias,
-            wci=no_peephole, wcf=no_peephole, wco=no_peephole,
-        ).h  # fmt: skip
+            wci=no_peephole, wcf=no_peephole, wco=no_peephole, forget_bias=1.0, cell_clip=-1.0,
+        )[-1]  # fmt: skip
 
 
 class GRU(tf.Module):

@@ -1,0 +1,209 @@
+"""One process of one framework, told by name: trains through lab, dies, resumes, serves, explains; prints JSON.
+
+TensorFlow takes seven seconds to import and fixes its threads once, so all that is asked of it is asked together.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gristmill.bundles.digests import verify
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import DatasetRef, Resources, RunSpec
+from gristmill.lab.events import Events, Heartbeat
+from gristmill.lab.loading import LoadedVersion, open_version
+from gristmill.lab.train import train
+from gristmill.tasks.recipe import Loss
+from tests.lab.rig import Rig, events
+
+EVERYTHING_ON: dict[str, Any] = {
+    "task": "image-classification",
+    "architecture": {"name": "cnn", "channels": [4, 8]},
+    "schedule": {"name": "one-cycle"},
+    "regularisation": {"dropout": 0.2, "mixup": 0.3, "ema": 0.9, "clip_norm": 1.0, "l1": 1e-5},
+    "training": {"epochs": 3, "batch_size": 32, "accumulate": 2, "seed": 3, "early_stopping": {"patience": 3}},
+}
+WINE: dict[str, Any] = {
+    "task": "tabular-classification",
+    "architecture": {"name": "mlp", "hidden": [32]},
+    "optimiser": {"learning_rate": 0.01},
+    "training": {"epochs": 20, "batch_size": 32, "seed": 1},
+}
+DIABETES: dict[str, Any] = {
+    "task": "tabular-regression",
+    "architecture": {"name": "mlp", "hidden": [32]},
+    "loss": {"name": "huber"},
+    "optimiser": {"name": "sgd", "learning_rate": 0.03, "weight_decay": 0.001},
+    "schedule": {"name": "cosine", "warmup_steps": 5},
+    "training": {"epochs": 30, "batch_size": 32},
+}
+TEXT: dict[str, Any] = {
+    "task": "text-classification",
+    "optimiser": {"learning_rate": 0.01},
+    "training": {"epochs": 4},
+    "preprocessing": {"max_length": 40},
+}
+TEXTS = {
+    "bilstm": {"name": "bilstm", "embedding": 16, "hidden": 16},
+    "bigru": {"name": "bigru", "embedding": 16, "hidden": 16},
+    "transformer": {"name": "transformer", "width": 16, "heads": 2, "layers": 1, "max_length": 32},
+}
+
+
+class Death(Exception):
+    """Where a kill -9 would strike: right after a checkpoint, in the midst of an epoch."""
+
+
+class Exercise:
+    def __init__(self, framework: str, folder: Path) -> None:
+        self.framework, self.rig = framework, Rig(folder)
+        self.datasets = {path.stem: self.rig.dataset(path, task, **options) for path, task, options in (
+            (folder / "digits.npz", "image-classification", {}),
+            (folder / "wine.csv", "tabular-classification", {}),
+            (folder / "diabetes.csv", "tabular-regression", {}),
+            (folder / "mills.tsv", "text-classification", {"columns": ["text", "label"], "quote": False}),
+        )}  # fmt: skip
+
+    def run(self, name: str, dataset: str, recipe: dict[str, Any], deaths: int = 0, **changes: Any) -> dict[str, float]:
+        ref: DatasetRef = self.datasets[dataset]
+        folder = self.rig.prepare(name, ref, recipe | {"framework": self.framework}, **changes)
+        spec = msgspec.json.decode((folder / "run.json").read_bytes(), type=RunSpec)
+        told = Events(folder, spec.attempt)
+        if deaths:
+            told.checkpointed = self._dying(deaths)  # type: ignore[method-assign]
+        return train(spec, folder, told, Heartbeat(told)).metrics
+
+    def _dying(self, checkpoints: int) -> Any:
+        left = iter(range(checkpoints - 1))
+
+        def checkpointed(step: int) -> None:
+            if next(left, None) is None:
+                raise Death(step)
+
+        return checkpointed
+
+    def bundle(self, name: str) -> Path:
+        return self.rig.folder / "runs" / name / "bundle"
+
+    def version(self, name: str) -> LoadedVersion:
+        bundle = self.bundle(name)
+        return open_version(name, bundle, verify(bundle), Resources())
+
+    def resumed(self) -> dict[str, Any]:
+        undisturbed = self.run("undisturbed", "digits", EVERYTHING_ON, checkpoint_every_s=1000.0)
+        died_at = 0
+        try:
+            self.run("killed", "digits", EVERYTHING_ON, deaths=3, checkpoint_every_s=0.01)
+        except Death as death:
+            died_at = death.args[0]
+        after = self.run("killed", "digits", EVERYTHING_ON, checkpoint_every_s=1000.0)
+        same = [np.array_equal(a, b) for a, b in zip(self.weights("undisturbed"), self.weights("killed"), strict=True)]
+        values = [event.values for event in events(self.rig.folder / "runs" / "undisturbed")]
+        return {"died_at": died_at, "same_metrics": undisturbed == after, "same_weights": same, "told": values}
+
+    def weights(self, name: str) -> list[np.ndarray]:
+        if self.framework == "keras":
+            import keras
+
+            found: list[np.ndarray] = keras.saving.load_model(self.bundle(name) / "weights/model.keras").get_weights()
+            return found
+        import tensorflow as tf
+
+        place = str(self.bundle(name) / "weights/saved_model/variables/variables")
+        return [tf.train.load_variable(place, key) for key, shape in tf.train.list_variables(place) if shape]
+
+    def tables(self) -> dict[str, Any]:
+        wine = self.run("wine", "wine", WINE)
+        diabetes = self.run("diabetes", "diabetes", DIABETES)
+        x = np.random.default_rng(0).normal(size=(4, 13)).astype(np.float32)
+        version = self.version("wine")
+        kernels = [values for values in self.weights("wine") if values.ndim == 2]
+        biases = [values for values in self.weights("wine") if values.ndim == 1]
+        found, delta = version.runtime.integrated_gradients(  # type: ignore[attr-defined]
+            {"features": x}, {"features": np.zeros_like(x)}, np.array([0, 1, 2, 0]), 50
+        )
+        return {
+            "wine": wine["test/accuracy"], "diabetes": diabetes["test/r2"], "x": x.tolist(), "delta": delta.tolist(),
+            "kernels": [kernel.tolist() for kernel in kernels], "biases": [bias.tolist() for bias in biases],
+            "attributions": found["features"].tolist(),
+            "scores": np.asarray(version.runtime.infer({"features": x})).tolist(),
+        }  # fmt: skip
+
+    def texts(self) -> dict[str, Any]:
+        found = {}
+        for name, architecture in TEXTS.items():
+            metrics = self.run(f"mills-{name}", "mills", TEXT | {"architecture": architecture})
+            version = self.version(f"mills-{name}")
+            short, long = b"a fine good mill", b"one two three bad five six seven eight nine ten eleven twelve"
+            alone = version.outputs({"text": np.asarray([short, b""], object)})["probabilities"]
+            beside = version.outputs({"text": np.asarray([short, b"", long], object)})["probabilities"]
+            tokens = version.preprocessing.apply({"text": np.asarray([short, long], object)})
+            attributions, delta = version.runtime.integrated_gradients(  # type: ignore[attr-defined]
+                tokens, {"tokens": np.zeros_like(tokens["tokens"])}, np.array([1, 0]), 100
+            )
+            found[name] = {
+                "accuracy": metrics["test/accuracy"], "padding": float(np.abs(alone - beside[:2]).max()),
+                "delta": float(np.abs(delta).max()), "shape": attributions["tokens"].shape == tokens["tokens"].shape,
+            }  # fmt: skip
+        return found
+
+    def losses(self) -> dict[str, float]:
+        from gristmill.frameworks.on_tensorflow.losses import build_loss
+
+        chance = np.random.default_rng(5)
+        logits, y = chance.normal(size=(50, 4)).astype(np.float32), chance.integers(0, 4, 50)
+        values = chance.normal(size=(50, 1)).astype(np.float32) * 3
+        found = {}
+        for name, options in LOSSES.items():
+            loss = Loss(**options)
+            classes = None if loss.name in ("mse", "mae", "huber") else 4
+            targets = y if classes else values[::-1, 0].copy()
+            found[name] = float(
+                build_loss(loss, str(loss.name), targets, classes)(logits if classes else values, targets)
+            )
+        return found
+
+    def refused(self) -> dict[str, str]:
+        changes: dict[str, tuple[str, dict[str, Any]]] = {
+            "architecture": ("wine", WINE | {"architecture": {"name": "resnet"}}),
+            "option": ("wine", WINE | {"architecture": {"name": "mlp", "hiden": [3]}}),
+            "mixup": ("mills", TEXT | {"architecture": TEXTS["bilstm"], "regularisation": {"mixup": 0.2}}),
+            "infinite": ("wine", WINE | {"optimiser": {"name": "sgd", "learning_rate": 1e30, "momentum": 0.0}}),
+        }
+        return {name: self._refusal(name, *change) for name, change in changes.items()}
+
+    def _refusal(self, name: str, dataset: str, recipe: dict[str, Any]) -> str:
+        try:
+            self.run(f"refused-{name}", dataset, recipe)
+        except Unprocessable as error:
+            return error.message
+        return ""
+
+
+LOSSES: dict[str, dict[str, Any]] = {
+    "plain": {"name": "cross-entropy"},
+    "smooth": {"name": "cross-entropy", "label_smoothing": 0.1, "class_weights": "balanced"},
+    "focal": {"name": "focal", "gamma": 1.5, "class_weights": "balanced"},
+    "bce": {"name": "bce", "class_weights": "balanced"},
+    "mse": {"name": "mse"},
+    "mae": {"name": "mae"},
+    "huber": {"name": "huber", "delta": 0.5},
+}
+
+
+def main(framework: str, folder: Path) -> dict[str, Any]:
+    exercise = Exercise(framework, folder)
+    parts = (exercise.resumed, exercise.tables, exercise.texts, exercise.losses, exercise.refused)
+    report: dict[str, Any] = {part.__name__: part() for part in parts}
+    return report | {"torch": "torch" in sys.modules}
+
+
+if __name__ == "__main__":
+    found = main(sys.argv[1], Path(sys.argv[2]))
+    (Path(sys.argv[2]) / "report.json").write_text(json.dumps(found))
