@@ -19,7 +19,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("rig")
     regression = make_bundle(folder / "regression")
     classes = make_bundle(folder / "classes", classes=3)
-    with rig(folder, free_port()) as made:
+    with rig(folder, free_port(), grpc_port=free_port()) as made:
         pair = [made.add_worker(regression), made.add_worker(regression)]
         made.serve("tiny", ("tiny@1", regression, 100, pair))
         made.serve("kinds", ("kinds@2", classes, 100, [made.add_worker(classes, "kinds@2")]))

@@ -214,6 +214,7 @@ class Rig:
         path = os.pathsep.join([str(packages), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.environment = os.environ | {"PYTHONPATH": path}
         self.port = port
+        self.grpc_port: int = gateway.get("grpc_port", 0)
         self.pepper = os.urandom(32)
         (folder / "pepper").write_bytes(self.pepper)
         self.journal = folder / "journal"

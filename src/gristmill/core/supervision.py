@@ -44,6 +44,7 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
     revision: int
     in_flight: dict[str, int]  # requests not yet answered, by version digest
     quarantined: int = 0
+    grpc_port: int = 0  # where it listens for gRPC; 0: it does not
 
 
 Request = Ping | Reload | Census

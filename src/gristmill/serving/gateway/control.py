@@ -51,7 +51,7 @@ class Control:
         if isinstance(message, Reload):
             return Reloaded(await self._reload(message.revision))
         if isinstance(message, Census):
-            return Counted(serving.routes.revision, serving.in_flight(), serving.quarantined())
+            return Counted(serving.routes.revision, serving.in_flight(), serving.quarantined(), serving.grpc_port)
         state = "draining" if serving.draining else "ready"
         return Pong(state, 0.0, 0, 0.0, self._meter.read())
 

@@ -8,6 +8,7 @@ import logging
 import socket
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 import uvicorn
 import uvloop
@@ -23,12 +24,23 @@ _log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 75  # longer than the 60 s after which common proxies drop an idle connection
 
 
+class Rpc(Protocol):
+    """gRPC's server, as far as this one must know it: where grpcio is absent, nothing of it is imported."""
+
+    async def stop(self) -> None: ...
+
+
 class _Server(uvicorn.Server):
     """uvicorn's own graceful end, with readiness withdrawn first."""
 
-    def __init__(self, config: uvicorn.Config, serving: Serving) -> None:
+    def __init__(self, config: uvicorn.Config, serving: Serving, rpc: Rpc | None) -> None:
         super().__init__(config)
         self._serving = serving
+        self._rpc = rpc
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """REST and gRPC drain at the same time."""
+        await asyncio.gather(super().shutdown(sockets), *([self._rpc.stop()] if self._rpc else []))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._serving.draining = True
@@ -56,7 +68,8 @@ async def _serve(spec: GatewaySpec) -> None:
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=round(spec.drain_timeout_s),
     )
-    server = _Server(config, serving)
+    rpc = await _listen_for_rpc(serving)
+    server = _Server(config, serving, rpc)
     control = await Control(serving).listen(spec.control_socket)
     tasks = [
         asyncio.create_task(serving.expire_for_ever()),
@@ -72,6 +85,20 @@ async def _serve(spec: GatewaySpec) -> None:
         for task in tasks:
             task.cancel()
         serving.close()
+
+
+async def _listen_for_rpc(serving: Serving) -> Rpc | None:
+    """None where gRPC is not asked for, not installed, or its port is taken."""
+    if not serving.spec.grpc_port:
+        return None
+    try:
+        from gristmill.serving.gateway.rpc.server import RpcServer
+    except ModuleNotFoundError as missing:
+        _log.warning("gRPC is not served: %s is not installed; install gristmill[grpc]", missing.name)
+        return None
+    rpc = RpcServer(serving)
+    serving.grpc_port = await rpc.start()
+    return rpc if serving.grpc_port else None
 
 
 def _first_snapshot(path: Path) -> Snapshot:

@@ -30,6 +30,7 @@ class Serving:
     def __init__(self, spec: GatewaySpec, snapshot: Snapshot) -> None:
         self.spec = spec
         self.draining = False
+        self.grpc_port = 0  # where gRPC listens; 0: it does not
         journal = Path(spec.journal)
         self._journal = Journal(journal, spec.journal_segment_bytes, spec.journal_fsync)
         self._meter = Meter(self._journal)

@@ -8,7 +8,7 @@ from gristmill.core.routes import RouteVersion
 from gristmill.core.types import TensorSpec
 from gristmill.serving.gateway.routing import Route
 
-SERVER = {
+SERVER: dict[str, Any] = {
     "name": "gristmill",
     "version": "2",
     "extensions": ["binary_tensor_data", "classification", "model_repository", "explain"],
