@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from gristmill.cli import installation
+from gristmill.cli import installation, ports
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, facts, progress_console, show, table, text, title
 from gristmill.core.errors import Conflict
@@ -17,9 +17,9 @@ from gristmill.core.settings import Settings, load_settings
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Kept in settings.toml of the home folder.")]
 
 
-def up(inference_port: Port = None, control_port: Port = None, as_json: AsJson = False) -> None:
+def up(inference_port: Port = None, control_port: Port = None, grpc_port: Port = None, as_json: AsJson = False) -> None:
     """Start the platform: controller, gateway, control API. Returns when it is ready."""
-    given = {"inference_port": inference_port, "control_port": control_port}
+    given = {"inference_port": inference_port, "control_port": control_port, "grpc_port": grpc_port}
     settings = load_settings()
     already = installation.running(settings)
     if already and load_settings(given) != settings:
@@ -27,6 +27,8 @@ def up(inference_port: Port = None, control_port: Port = None, as_json: AsJson =
     if not already:
         settings = load_settings(given)
         installation.check_ports(settings)
+        if grpc_port is not None:
+            ports.check_free(settings.host, grpc_port, "grpc_port")
         installation.remember(settings, **given)
         with progress_console.status("Starting …") as line:
             installation.start(settings, os.environ, line.update)
@@ -67,6 +69,7 @@ def _up_view(document: dict[str, Any], settings: Settings) -> RenderableType:
         facts(
             {
                 "inference": document["inference_url"],
+                "gRPC": document["grpc_address"] or f"not served: {settings.grpc_port} is taken, or no gristmill[grpc]",
                 "control": document["control_url"],
                 "admin key": document["key_file"],
                 "home": settings.home,

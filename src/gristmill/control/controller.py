@@ -66,6 +66,7 @@ class Controller:
     def _observe(self) -> None:
         observed = self._platform.observed
         observed.gateways = self._gateways.documents()
+        observed.grpc_address = self._gateways.grpc_address
         ready = all(gateway["state"] == "ready" for gateway in observed.gateways)
         observed.state = "ready" if ready and self._gateways.pushed else "starting"
 

@@ -51,9 +51,11 @@ class Gateways:
         return f"http://{self._platform.settings.host}:{self.specs[0].port}"
 
     @property
-    def grpc_address(self) -> str:
-        """As gRPC's clients take it: no scheme."""
-        return f"{self._platform.settings.host}:{self.specs[0].grpc_port}"
+    def grpc_address(self) -> str | None:
+        """As gRPC's clients take it, without a scheme; None where no gateway serves gRPC."""
+        answers = [heard.answer for heard in self._heard.values() if heard.answer is not None]
+        port = max((answer.grpc_port for answer in answers), default=0)
+        return f"{self._platform.settings.host}:{port}" if port else None
 
     def push(self) -> bool:
         """Write the routes where they changed; True once every gateway that lives routes by them."""
@@ -87,8 +89,8 @@ class Gateways:
             answer = heard.answer if heard and heard.silent_s() < _HUNG_S else None
             state = "starting" if answer is None else "ready"
             in_flight = sum(answer.in_flight.values()) if answer else 0
-            documents.append({"id": spec.id, "state": state, "port": spec.port, "grpc_port": spec.grpc_port,
-                              "in_flight": in_flight, "revision": answer.revision if answer else 0})  # fmt: skip
+            documents.append({"id": spec.id, "state": state, "port": spec.port, "in_flight": in_flight,
+                              "revision": answer.revision if answer else 0})  # fmt: skip
         return documents
 
     def journals(self) -> list[tuple[str, Path]]:

@@ -151,8 +151,8 @@ class Platform:
     # --- the whole
 
     def status(self) -> Document:
-        """{version, state: starting|ready|stopping, inference_url, control_url, gateways, runs, endpoints, resources,
-        journal}."""
+        """{version, state: starting|ready|stopping, inference_url, grpc_address, control_url, gateways, runs,
+        endpoints, resources, journal}."""
         return self.observed.document(self.settings, self.database)
 
     def stop(self) -> Document:

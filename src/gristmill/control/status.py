@@ -19,6 +19,7 @@ class Observed:
     def __init__(self) -> None:
         self.state = "starting"  # starting, ready, stopping
         self.inference_url: str | None = None
+        self.grpc_address: str | None = None  # None: no gateway serves gRPC
         self.gateways: list[Document] = []
         self.journal: Document = {"pending_events": 0, "shipped_records": 0}
 
@@ -33,6 +34,7 @@ class Observed:
             "version": version("gristmill"),
             "state": self.state,
             "inference_url": self.inference_url,
+            "grpc_address": self.grpc_address,
             "control_url": f"http://{settings.host}:{settings.control_port}",
             "gateways": self.gateways,
             "runs": {"queued": states["queued"], "running": states["running"]},

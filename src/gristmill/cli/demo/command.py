@@ -62,7 +62,7 @@ def _set_up(out: Console) -> Stage:
     home = default_home()
     settings = load_settings()
     if not installation.running(settings):
-        wanted = {"inference_port": settings.inference_port, "control_port": settings.control_port}
+        wanted = {name: getattr(settings, name) for name in ("inference_port", "control_port", "grpc_port")}
         busy: dict[str, float] = {
             name: ports.unused() for name, port in wanted.items() if not ports.free(settings.host, port)
         }

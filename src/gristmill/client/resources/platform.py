@@ -9,7 +9,7 @@ from gristmill.client.operation import D, Resource, operation
 class Platform(Resource[D]):
     @operation
     def status(self) -> Steps[Document]:
-        """{version, state, inference_url, control_url, gateways, runs, endpoints, resources, journal}."""
+        """{version, state, inference_url, grpc_address, control_url, gateways, runs, endpoints, resources, journal}."""
         reply = yield Call("GET", "/status", timeout_s=10.0)
         return reply.document()
 
