@@ -23,7 +23,7 @@ from gristmill.tasks.protocol import Task, Tensors
 _WARM_UP_ROWS = (1, 2, 8, 32, 64)
 _ROUNDS = 3
 _WARM_UP_S = 1.0
-_LONG_S = 0.5
+_WARM_UP_S = 1.0
 
 
 class Version(NamedTuple):
@@ -69,14 +69,11 @@ def _warm_up(version: Version, golden: Tensors) -> Iterator[tuple[int, float]]:
     until = time.perf_counter() + _WARM_UP_S
     for rows in _WARM_UP_ROWS:
         raw = {name: values[np.arange(rows) % len(values)] for name, values in golden.items()}
-        unseen = _seconds(version, raw)
-        for _ in range(_ROUNDS if unseen < _LONG_S else 1):
-            yield rows, _seconds(version, raw)
-        if unseen > _LONG_S:  # larger batches take longer still, and a replica should not
-            return
-
-
-def _seconds(version: Version, raw: Tensors) -> float:
-    started = time.perf_counter()
-    version.outputs(raw)
-    return time.perf_counter() - started
+        version.outputs(raw)
+        for _ in range(_ROUNDS):
+            started = time.perf_counter()
+            version.outputs(raw)
+            ended = time.perf_counter()
+            yield rows, ended - started
+            if ended > until:
+                return
