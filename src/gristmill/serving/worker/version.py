@@ -23,7 +23,6 @@ from gristmill.tasks.protocol import Task, Tensors
 _WARM_UP_ROWS = (1, 2, 8, 32, 64)
 _ROUNDS = 3
 _WARM_UP_S = 1.0
-_WARM_UP_S = 1.0
 
 
 class Version(NamedTuple):
