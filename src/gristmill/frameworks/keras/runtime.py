@@ -12,7 +12,7 @@ import tensorflow as tf
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.types import Resources
 from gristmill.frameworks.keras.gradients import path_of
-from gristmill.frameworks.keras.weights import load_model
+from gristmill.frameworks.keras.weights import load_model, output_names
 from gristmill.frameworks.on_tensorflow.compiled import Compiled
 from gristmill.frameworks.on_tensorflow.devices import use_granted
 from gristmill.frameworks.on_tensorflow.gradients import Path
@@ -50,7 +50,7 @@ class KerasRuntime:
 def _concrete(model: Any) -> Any:
     """The whole forward pass as one graph function of the model's named inputs, batch and lengths open."""
     specs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in model.inputs}
-    names = model.output_names
+    names = output_names(model)
 
     def forward(**given: Any) -> dict[str, Any]:
         values = [given[name] for name in specs]

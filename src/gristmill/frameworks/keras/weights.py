@@ -21,6 +21,11 @@ def save_model(model: Any, folder: Path) -> None:
     model.save(folder / NAME)
 
 
+def output_names(model: Any) -> list[str]:
+    """Of a functional model; a sequential one has one output and no name for it."""
+    return list(getattr(model, "output_names", None) or ["output"])
+
+
 def load_model(bundle: Path, manifest: Manifest) -> Any:
     """Checked as data before Keras opens it. Raises CorruptBundle, Unprocessable naming the layer."""
     check_archive(bundle / _PLACE)
