@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Select, and_, bindparam, func, insert, or_, select
+from sqlalchemy import Select, Table, and_, bindparam, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from gristmill.books.ledger import Posting
@@ -22,6 +22,7 @@ from gristmill.store.tables import (
     postings,
     rates,
     runs,
+    totals,
     usage,
     versions,
 )
@@ -32,6 +33,7 @@ _DIMENSIONS = ("account", "item", "currency", "unit", "basis", "rate", "unpriced
 _SUMMED = ("micro", "quantity", "unknown", "entries", "band")
 _OPTIONAL = ("unit", "rate", "model", "version", "endpoint", "run", "item")
 _DAY_S = 86_400
+_EVER = "ever"
 _IDS_A_STATEMENT = 500
 
 Row = dict[str, Any]
@@ -110,35 +112,41 @@ def insert_postings(
         for row in rows
     ]  # fmt: skip
     connection.execute(_INSERT_POSTINGS, stored)
-    _move_balances(connection, tenant, int(happened_at // _DAY_S), rows, sign)
+    _move_sums(connection, tenant, int(happened_at // _DAY_S), rows, sign)
 
 
-def _move_balances(connection: Connection, tenant: str, day: int, rows: Sequence[dict[str, Any]], sign: int) -> None:
-    moved: dict[str, dict[str, Any]] = {}
+def _move_sums(connection: Connection, tenant: str, day: int, rows: Sequence[dict[str, Any]], sign: int) -> None:
+    by_day: dict[str, Row] = {}
+    ever: dict[str, Row] = {}
     for row in rows:
         dimensions = {name: row[name] for name in _DIMENSIONS} | {"basis": row["basis"].value}
-        key = _balance_key(tenant, day, dimensions)
-        sums = moved.setdefault(
-            key, {"key": key, "tenant": tenant, "day": day, "micro": 0, "quantity": 0.0, "unknown": 0, "entries": 0,
-                  "band": 0.0} | dimensions,
-        )  # fmt: skip
-        sums["micro"] += row["micro"]
-        sums["quantity"] += row["quantity"] or 0.0
-        sums["unknown"] += sign * (row["quantity"] is None)
-        sums["entries"] += 1
-        sums["band"] += (row["quantity"] or 0.0) * (row["error"] or 0.0)  # one model errs alike wherever it is used
-    connection.execute(_balances_upsert(connection.dialect.name), [moved[key] for key in sorted(moved)])
+        for moved, span, more in ((by_day, str(day), {"day": day}), (ever, _EVER, {})):
+            key = _sum_key(tenant, span, dimensions)
+            if key not in moved:
+                moved[key] = {"key": key, "tenant": tenant, **more, **dict.fromkeys(_SUMMED, 0), **dimensions}
+            _add(moved[key], row, sign)
+    for table, moved in ((balances, by_day), (totals, ever)):
+        connection.execute(_upsert(connection.dialect.name, table), [moved[key] for key in sorted(moved)])
+
+
+def _add(sums: Row, row: dict[str, Any], sign: int) -> None:
+    quantity = row["quantity"] or 0.0
+    sums["micro"] += row["micro"]
+    sums["quantity"] += quantity
+    sums["unknown"] += sign * (row["quantity"] is None)
+    sums["entries"] += 1
+    sums["band"] += quantity * (row["error"] or 0.0)  # one model errs alike wherever it is used
 
 
 @cache
-def _balances_upsert(dialect: str) -> Any:
-    statement = (sqlite if dialect == "sqlite" else postgresql).insert(balances)
-    added = {name: balances.c[name] + statement.excluded[name] for name in _SUMMED}
+def _upsert(dialect: str, table: Table) -> Any:
+    statement = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    added = {name: table.c[name] + statement.excluded[name] for name in _SUMMED}
     return statement.on_conflict_do_update(index_elements=["key"], set_=added)
 
 
-def _balance_key(tenant: str, day: int, dimensions: Row) -> str:
-    said = "\x1f".join((tenant, str(day), *(str(dimensions[name]) for name in _DIMENSIONS)))
+def _sum_key(tenant: str, span: str, dimensions: Row) -> str:
+    said = "\x1f".join((tenant, span, *(str(dimensions[name]) for name in _DIMENSIONS)))
     return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
@@ -173,7 +181,8 @@ def sums(
     since: float | None = None,
     until: float | None = None,
 ) -> list[Row]:
-    """`micro`, `quantity`, `unknown`, `entries`, `band` summed by the dimensions `by`, from the balances.
+    """`micro`, `quantity`, `unknown`, `entries`, `band` summed by the dimensions `by`, from the balances of days, or,
+    where no day is asked for, from the totals: how many days there are is then no matter.
 
     `band`: half width of the quantity's 95 % band, added up as errors of one model are: in full.
 
@@ -182,39 +191,54 @@ def sums(
     given = {name: value for name, value in (where or {}).items() if value is not None}
     bounds = {"since": since, "until": until}
     days = {name: int(time // _DAY_S) for name, time in bounds.items() if time is not None}
-    query = _sums_query(tuple(by), tuple(name.endswith(":") for name in accounts), tuple(given), tuple(days))
-    names = {f"account{place}": _pattern(name) if name.endswith(":") else name for place, name in enumerate(accounts)}
+    table = balances if days or "day" in by else totals
+    prefixes = tuple(name.endswith(":") for name in accounts)
+    query = _sums_query(connection.dialect.name, table, tuple(by), prefixes, tuple(given), tuple(days))
+    names = {f"account{place}": _bound(connection, name) for place, name in enumerate(accounts)}
+    ends = {f"end{place}": f"{name[:-1]};" for place, name in enumerate(accounts) if name.endswith(":")}
     values = {"of_tenant": tenant, **names, **days, **{f"is_{name}": value for name, value in given.items()}}
+    values |= ends if connection.dialect.name == "sqlite" else {}
     rows = [dict(row) for row in connection.execute(query, values).mappings()]
     whole = ("micro", "unknown", "entries")  # PostgreSQL sums whole numbers to decimals
     return [row | {name: int(row[name]) for name in whole} for row in rows if row["entries"]]
 
 
 @cache
-def _sums_query(by: tuple[str, ...], prefixes: tuple[bool, ...], where: tuple[str, ...], days: tuple[str, ...]) -> Any:
+def _sums_query(
+    dialect: str, table: Table, by: tuple[str, ...], prefixes: tuple[bool, ...], where: tuple[str, ...],
+    days: tuple[str, ...],
+) -> Any:  # fmt: skip
     """Made once for each shape: to make and compile it takes longer than to run it."""
-    columns = [balances.c[name] for name in by]
-    summed = [func.sum(balances.c[name]).label(name) for name in _SUMMED]
-    query = select(*columns, *summed).where(balances.c.tenant == bindparam("of_tenant"))
+    columns = [table.c[name] for name in by]
+    summed = [func.sum(table.c[name]).label(name) for name in _SUMMED]
+    query = select(*columns, *summed).where(table.c.tenant == bindparam("of_tenant"))
     if prefixes:
-        query = query.where(or_(*(_of_account(place, prefix) for place, prefix in enumerate(prefixes))))
+        accounts = (_of_account(dialect, table.c.account, place, prefix) for place, prefix in enumerate(prefixes))
+        query = query.where(or_(*accounts))
     for name in days:
         moment: Any = bindparam(name)
-        query = query.where(balances.c.day >= moment if name == "since" else balances.c.day <= moment)
+        query = query.where(table.c.day >= moment if name == "since" else table.c.day <= moment)
     for name in where:
-        query = query.where(balances.c[name] == bindparam(f"is_{name}"))
+        query = query.where(table.c[name] == bindparam(f"is_{name}"))
     return query.group_by(*columns).order_by(*columns)
 
 
-def _of_account(place: int, prefix: bool) -> Any:
+def _of_account(dialect: str, account: Any, place: int, prefix: bool) -> Any:
     name: Any = bindparam(f"account{place}")
-    return balances.c.account.like(name, escape="/") if prefix else balances.c.account == name
+    if not prefix:
+        return account == name
+    if dialect == "sqlite":  # whose LIKE does not use the index; a semicolon is what comes after the colon
+        return and_(account >= name, account < bindparam(f"end{place}"))
+    return account.like(name, escape="/")
 
 
-def _pattern(prefix: str) -> str:
+def _bound(connection: Connection, name: str) -> str:
+    """An account's name; of a prefix, on PostgreSQL, a pattern (its order of words is no order of characters)."""
+    if not name.endswith(":") or connection.dialect.name == "sqlite":
+        return name
     for mark in ("/", "%", "_"):
-        prefix = prefix.replace(mark, f"/{mark}")
-    return f"{prefix}%"
+        name = name.replace(mark, f"/{mark}")
+    return f"{name}%"
 
 
 # --- rates -----------------------------------------------------------------------------------------------------
@@ -354,12 +378,16 @@ def events_of_kind(connection: Connection, kind: str) -> Iterator[Row]:
 
 
 def tenants_with_entries(connection: Connection) -> list[str]:
-    return list(connection.execute(select(balances.c.tenant).distinct().order_by(balances.c.tenant)).scalars())
+    return list(connection.execute(select(totals.c.tenant).distinct().order_by(totals.c.tenant)).scalars())
 
 
 def wrong_balances(connection: Connection) -> list[Row]:
-    """(tenant, account, currency) where the kept sums are not the sums of the postings."""
-    kept, true = _by_account(balances, balances.c.entries), _by_account(postings, None)
+    """(tenant, account, currency) where sums that are kept are not the sums of the postings."""
+    return [row for table in (balances, totals) for row in _wrong_sums(connection, table)]
+
+
+def _wrong_sums(connection: Connection, table: Table) -> list[Row]:
+    kept, true = _by_account(table, table.c.entries), _by_account(postings, None)
     joined = kept.join(
         true, and_(*(kept.c[name] == true.c[name] for name in ("tenant", "account", "currency"))), full=True
     )

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
 )
+from sqlalchemy.schema import SchemaItem
 
 metadata = MetaData(
     naming_convention={
@@ -157,16 +158,23 @@ postings = Table(
     Index(None, "tenant", "account"), Index(None, "event"), Index(None, "version"),
     Index(None, "tenant", "happened_at"),
 )
-balances = Table(
-    "balances", metadata,  # sums of postings by day and dimension, moved in the postings' own transaction
-    _text("key"), _text("tenant"), Column("day", Integer, nullable=False), _text("account"), _text("item"),
-    _text("currency"), _text("unit"), _text("basis"), _text("rate"), Column("unpriced", Boolean, nullable=False),
-    _text("model"), _text("version"), _text("endpoint"), _text("run"), Column("micro", BigInteger, nullable=False),
-    Column("quantity", Float(53), nullable=False), Column("unknown", BigInteger, nullable=False),
-    Column("entries", BigInteger, nullable=False), Column("band", Float(53), nullable=False, server_default="0"),
-    PrimaryKeyConstraint("key"), Index(None, "tenant", "account"), Index(None, "tenant", "version"),
-    Index(None, "tenant", "run"),
-)
+_SUMMED = ("account", "item", "currency", "unit", "basis", "rate", "model", "version", "endpoint", "run")
+
+
+def _sums(name: str, *more: SchemaItem) -> Table:
+    """Sums of postings by dimension, moved in the postings' own transaction."""
+    return Table(
+        name, metadata,
+        _text("key"), _text("tenant"), *(_text(dimension) for dimension in _SUMMED),
+        Column("unpriced", Boolean, nullable=False), Column("micro", BigInteger, nullable=False),
+        Column("quantity", Float(53), nullable=False), Column("unknown", BigInteger, nullable=False),
+        Column("entries", BigInteger, nullable=False), Column("band", Float(53), nullable=False, server_default="0"),
+        PrimaryKeyConstraint("key"), Index(None, "tenant", "account"), *more,
+    )  # fmt: skip
+
+
+balances = _sums("balances", Column("day", Integer, nullable=False), Index(None, "tenant", "day"))  # by day
+totals = _sums("totals", Index(None, "tenant", "version"), Index(None, "tenant", "run"))  # ever
 conflicts = Table(
     "conflicts", metadata,  # an event id that came again with another payload: refused, and reported here
     Column("number", BigInteger().with_variant(Integer, "sqlite"), autoincrement=True),
