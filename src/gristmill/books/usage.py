@@ -36,6 +36,7 @@ class Alike(NamedTuple):
     status: str
     day: int
     period: int
+    cached: bool
 
 
 def cursor(connection: Connection, source: str) -> int:
@@ -109,7 +110,7 @@ def _grouped(connection: Connection, fresh: Sequence[UsageRecord]) -> dict[Alike
         at = record.happened_at
         period = bisect_right(moments[record.tenant], at)
         alike = Alike(record.tenant, record.endpoint, record.model, record.key, record.operation,
-                      f"{record.status // 100}xx", int(at // _DAY_S), period)  # fmt: skip
+                      f"{record.status // 100}xx", int(at // _DAY_S), period, record.cached)  # fmt: skip
         groups[alike].append(record)
     return groups
 
@@ -124,6 +125,8 @@ def _event(alike: Alike, group: Sequence[UsageRecord], id_: str) -> Event:
         "endpoint": alike.endpoint, "model": alike.model, "key": alike.key, "operation": alike.operation,
         "status": alike.status, "requests": len(group), "first_at": first, "last_at": last, "tokens": dict(tokens),
     }  # fmt: skip
+    if alike.cached:
+        payload["cached"] = True
     payload |= {name: sum(getattr(record, name) for record in group) for name in _SUMMED}
     return Event(id_, alike.tenant, KIND, payload, last)
 

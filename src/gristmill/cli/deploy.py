@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli.arguments import Version, replica_count, split
+from gristmill.cli.arguments import Version, checked, replica_count, split
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, progress_console, show
+from gristmill.core.sizes import parse_size
 from gristmill.core.types import Strategy
 
 
@@ -19,6 +20,10 @@ def deploy(
     replicas: Annotated[
         str, typer.Option(metavar="N|N..M", help="How many replicas.", callback=lambda text: str(replica_count(text)))
     ] = "1",
+    cache: Annotated[
+        str,
+        typer.Option(metavar="SIZE", help="Memory for kept answers, as in 64MB.", parser=checked(parse_size)),
+    ] = "0",
     wait: Annotated[bool, typer.Option(help="Wait until the endpoint is ready.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -26,7 +31,11 @@ def deploy(
     name = endpoint or split(version)[0]
     with connect() as client:
         document = client.endpoints.deploy(
-            version, endpoint=name, strategy=str(strategy), replicas=replica_count(replicas)
+            version,
+            endpoint=name,
+            strategy=str(strategy),
+            replicas=replica_count(replicas),
+            limits={"cache_bytes": parse_size(cache)} if parse_size(cache) else None,
         )
         if wait:
             with progress_console.status(f"{name} moves to {version} …"):

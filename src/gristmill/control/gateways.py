@@ -60,7 +60,7 @@ class Gateways:
     def push(self) -> bool:
         """Write the routes where they changed; True once every gateway that lives routes by them."""
         with self._platform.database.read() as connection:
-            wanted = snapshots.snapshot(connection, str(self._platform.settings.sockets))
+            wanted = snapshots.snapshot(connection, str(self._platform.settings.sockets), len(self.specs))
         if msgspec.structs.replace(wanted, revision=self._last.revision) != self._last:
             self._last = msgspec.structs.replace(wanted, revision=self._last.revision + 1)
             write_snapshot(self._platform.settings.routes_file, self._last)

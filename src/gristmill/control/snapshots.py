@@ -21,7 +21,7 @@ from gristmill.core.types import Role, Signature
 from gristmill.registry import versions
 
 
-def snapshot(connection: records.Connection, sockets: str) -> Snapshot:
+def snapshot(connection: records.Connection, sockets: str, gateways: int = 1) -> Snapshot:
     """Of revision 0: whoever pushes it numbers it."""
     weights = {row["tenant"]: row["weight"] for row in records.tenant_rows(connection)}
     keys = tuple(
@@ -33,7 +33,7 @@ def snapshot(connection: records.Connection, sockets: str) -> Snapshot:
         own = [one for one in replicas if (one.tenant, one.endpoint) == (endpoint.tenant, endpoint.name) and one.routed]
         rollout = records.newest_rollout(connection, endpoint.tenant, endpoint.name)
         routed.append(_endpoint(connection, endpoint, own, rollout, sockets))
-    return Snapshot(0, keys, tuple(routed))
+    return Snapshot(0, keys, tuple(routed), gateways)
 
 
 def weights(endpoint: Endpoint, replicas: Sequence[Replica], rollout: Rollout | None) -> dict[str, int]:

@@ -6,8 +6,10 @@ A gateway answers from its last snapshot: a dead controller or database does not
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from gristmill.core.files import write_atomic
 from gristmill.core.types import Role, Signature
@@ -51,6 +53,7 @@ class EndpointLimits(msgspec.Struct, frozen=True):
     max_batch_rows: int = 64
     batch_wait_ms: float = 0.0  # 0: nobody waits for a timer
     deadline_ms: int | None = None  # default of the endpoint; None: the installation's
+    cache_bytes: Annotated[int, Meta(ge=0)] = 0  # of answers kept, over all gateways; 0: every request is computed
 
 
 class RouteEndpoint(msgspec.Struct, frozen=True):
@@ -65,6 +68,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     revision: int
     keys: tuple[RouteKey, ...]
     endpoints: tuple[RouteEndpoint, ...]
+    gateways: int = 1  # that route by it: each takes its part of what is limited for all
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:

@@ -132,6 +132,7 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     bytes_out: int
     tokens: dict[str, int] = {}  # by class: prompt, cached, completion
     replica: str = ""
+    cached: bool = False  # answered from the endpoint's cache: no replica computed it
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -12,13 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from gristmill.core.errors import GristmillError, Unprocessable
 from gristmill.core.ids import check_name
-
-_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]i?B|B)?")
-_UNITS = {
-    "B": 1,
-    **{f"{p}B": 1000**n for n, p in enumerate("KMGT", 1)},
-    **{f"{p}iB": 1024**n for n, p in enumerate("KMGT", 1)},
-}
+from gristmill.core.sizes import parse_size
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -109,10 +102,10 @@ class ResourcesPart(_Part):
     def _read_size(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        match = _SIZE.fullmatch(value.strip())
-        if match is None:
-            raise ValueError("should be a size such as 2GiB")
-        return int(float(match["number"]) * _UNITS[match["unit"] or "B"])
+        try:
+            return parse_size(value)
+        except Unprocessable:
+            raise ValueError("should be a size such as 2GiB") from None
 
 
 class Recipe(_Part):

@@ -29,6 +29,7 @@ class UsagePosted(msgspec.Struct, frozen=True):
     items: int
     compute_us: int
     tokens: dict[str, int] = {}  # by class: prompt, cached, completion
+    cached: bool = False  # answered from the endpoint's cache: sold as any other, computed by nobody
 
 
 def postings(event: Event, book: Book) -> list[Posting]:
@@ -39,7 +40,7 @@ def postings(event: Event, book: Book) -> list[Posting]:
         accounts.requests(said.model),
         said.requests,
         "request",
-        item=f"{said.operation}.{said.status}",
+        item=f"{said.operation}{'.cached' if said.cached else ''}.{said.status}",
         model=model,
         version=said.model,
         endpoint=said.endpoint,

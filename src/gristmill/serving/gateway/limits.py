@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import ceil
 
 from gristmill.core.errors import RateLimited
 from gristmill.core.routes import RouteKey
@@ -18,9 +19,14 @@ class _Spent:
 
 
 class Limiter:
-    """A token bucket of one minute's requests a key, and a count of those under way; kept across snapshots."""
+    """A token bucket of one minute's requests a key, and a count of those under way; kept across snapshots.
+
+    Of several gateways each allows its part of a key's limits, at least one request: they share no memory, and
+    connections are spread evenly.
+    """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.gateways = 1
         self._monotonic = monotonic
         self._keys: dict[str, _Spent] = {}
 
@@ -32,8 +38,8 @@ class Limiter:
         now = self._monotonic()
         spent = self._keys.get(key.id)
         if spent is None:
-            spent = self._keys[key.id] = _Spent(float(limits.requests_per_minute or 0), now)
-        if limits.max_parallel is not None and spent.parallel >= limits.max_parallel:
+            spent = self._keys[key.id] = _Spent(self._most(limits.requests_per_minute or 0), now)
+        if limits.max_parallel is not None and spent.parallel >= ceil(limits.max_parallel / self.gateways):
             raise RateLimited(
                 f"This key may have {limits.max_parallel} requests under way at a time: wait for an answer first.",
                 retry_after_s=1.0,
@@ -44,12 +50,17 @@ class Limiter:
         return True
 
     def _spend(self, spent: _Spent, a_minute: int, now: float) -> None:
-        spent.tokens = min(float(a_minute), spent.tokens + (now - spent.at) * a_minute / 60)
+        a_second = a_minute / self.gateways / 60
+        spent.tokens = min(self._most(a_minute), spent.tokens + (now - spent.at) * a_second)
         spent.at = now
         if spent.tokens < 1.0:
-            wait_s = (1.0 - spent.tokens) * 60 / a_minute if a_minute else 60.0
+            wait_s = (1.0 - spent.tokens) / a_second if a_second else 60.0
             raise RateLimited(f"This key may send {a_minute} requests a minute.", retry_after_s=wait_s)
         spent.tokens -= 1.0
+
+    def _most(self, a_minute: int) -> float:
+        """Tokens that a bucket holds: a part below 1 would never let a request through."""
+        return max(1.0, a_minute / self.gateways) if a_minute else 0.0
 
     def leave(self, key: RouteKey) -> None:
         self._keys[key.id].parallel -= 1

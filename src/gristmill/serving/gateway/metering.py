@@ -52,24 +52,7 @@ class Meter:
         share = message.compute_us / (sum([work.rows for work in works]) or 1)
         wall = time.time()
         records = [
-            UsageRecord(
-                work.record_id,
-                endpoint.tenant,
-                work.key.id,
-                endpoint.name,
-                version.model,
-                version.digest,
-                work.operation,
-                work.ended or outcome.status,
-                wall,
-                work.rows,
-                round(share * work.rows),
-                int((now - work.arrived_at) * 1e6),
-                work.bytes_in,
-                len(outcome.body) if isinstance(outcome, Reply) else 0,
-                {},
-                replica,
-            )
+            _record(endpoint, version, work, outcome, round(share * work.rows), replica, now, wall)
             for work, outcome in zip(works, outcomes, strict=True)
         ]
         try:
@@ -82,6 +65,52 @@ class Meter:
                 work.succeed(Answer(outcome, version.model))
             else:
                 work.fail(outcome, outcome.status)
+
+    def settle_cached(
+        self, endpoint: RouteEndpoint, version: RouteVersion, work: Work, result: Result, now: float
+    ) -> Answer:
+        """An answer that was kept: recorded as any other, with no compute. Raises the error of its rendering."""
+        outcome = _rendered(version, work, result)
+        record = _record(endpoint, version, work, outcome, 0, "", now, time.time(), cached=True)
+        try:
+            self._journal.append([record])
+        except StorageFull:
+            raise _unmetered() from None
+        if isinstance(outcome, Reply):
+            return Answer(outcome, version.model)
+        raise outcome
+
+
+def _record(
+    endpoint: RouteEndpoint,
+    version: RouteVersion,
+    work: Work,
+    outcome: Reply | GristmillError,
+    compute_us: int,
+    replica: str,
+    now: float,
+    wall: float,
+    cached: bool = False,
+) -> UsageRecord:
+    return UsageRecord(
+        work.record_id,
+        endpoint.tenant,
+        work.key.id,
+        endpoint.name,
+        version.model,
+        version.digest,
+        work.operation,
+        work.ended or outcome.status,
+        wall,
+        work.rows,
+        compute_us,
+        int((now - work.arrived_at) * 1e6),
+        work.bytes_in,
+        len(outcome.body) if isinstance(outcome, Reply) else 0,
+        {},
+        replica,
+        cached,
+    )
 
 
 def _unmetered() -> StorageFull:

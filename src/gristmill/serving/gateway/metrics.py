@@ -39,6 +39,8 @@ class PoolMetrics:
         self.shed = 0
         self.expired = 0
         self.retries = 0
+        self.cache_hits = 0
+        self.cache_misses = 0
 
     def request(self, status: int, seconds: float) -> None:
         self.requests[status] = self.requests.get(status, 0) + 1
@@ -65,6 +67,8 @@ _HELP = {
     "gristmill_shed_total": ("counter", "Requests refused at once: queue full, or their deadline could not be met."),
     "gristmill_expired_total": ("counter", "Requests whose deadline passed while they waited or computed."),
     "gristmill_retries_total": ("counter", "Requests sent again after their worker died."),
+    "gristmill_cache_hits_total": ("counter", "Requests answered from the endpoint's cache."),
+    "gristmill_cache_misses_total": ("counter", "Requests that the endpoint's cache had no answer for."),
     "gristmill_queue_depth": ("gauge", "Requests that wait for a replica."),
     "gristmill_in_flight": ("gauge", "Requests that wait or compute."),
     "gristmill_ready": ("gauge", "1 while at least one replica is ready."),
@@ -84,6 +88,8 @@ def render(pools: Iterable[Observed]) -> bytes:
             "gristmill_shed_total": pool.metrics.shed,
             "gristmill_expired_total": pool.metrics.expired,
             "gristmill_retries_total": pool.metrics.retries,
+            "gristmill_cache_hits_total": pool.metrics.cache_hits,
+            "gristmill_cache_misses_total": pool.metrics.cache_misses,
             "gristmill_queue_depth": pool.queue,
             "gristmill_in_flight": pool.in_flight,
             "gristmill_ready": pool.ready,

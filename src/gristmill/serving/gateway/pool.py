@@ -12,12 +12,13 @@ from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Un
 from gristmill.core.routes import RouteEndpoint, RouteReplica, RouteVersion
 from gristmill.serving.gateway.admission import Busy, FairQueue, admit
 from gristmill.serving.gateway.batching import form
+from gristmill.serving.gateway.cache import AnswerCache, fingerprint
 from gristmill.serving.gateway.cost import CostModel
 from gristmill.serving.gateway.exchange import Batch, split
 from gristmill.serving.gateway.metering import Meter
 from gristmill.serving.gateway.metrics import PoolMetrics
 from gristmill.serving.gateway.replicas import Replica
-from gristmill.serving.gateway.work import ExplainJob, Work
+from gristmill.serving.gateway.work import Answer, ExplainJob, Result, Work
 from gristmill.serving.wire.messages import Answered, Computed
 
 _BATCHES_IN_FLIGHT = 2  # the second waits in the socket, so that the worker never waits for the gateway
@@ -41,6 +42,7 @@ class Pool:
         self.cost = CostModel()
         self.metrics = metrics
         self.closed = False  # no longer routed to
+        self.cache: AnswerCache | None = None  # the endpoint's; None: every request is computed
         self.quarantined = 0
         self._suspects: deque[Work] = deque()
         self._replicas: dict[RouteReplica, Replica] = {}
@@ -97,6 +99,24 @@ class Pool:
     def _batches(self) -> Iterable[Batch]:
         for replica in [*self._replicas.values(), *self._leaving]:
             yield from replica.in_flight.values()
+
+    def recall(self, work: Work) -> Answer | None:
+        """The answer that was kept for the same input to this version. Needs `cache`."""
+        assert self.cache is not None
+        work.fingerprint = fingerprint(work.job)
+        kept = self.cache.get((self.digest, work.fingerprint))
+        if kept is None:
+            self.metrics.cache_misses += 1
+            return None
+        self.metrics.cache_hits += 1
+        work.rows = kept.rows
+        return self._meter.settle_cached(self.endpoint, self.version, work, kept.result, monotonic())
+
+    def _keep(self, works: list[Work], results: list[Result | None]) -> None:
+        if self.cache is not None:
+            for work, result in zip(works, results, strict=True):
+                if result is not None and work.fingerprint is not None:
+                    self.cache.put((self.digest, work.fingerprint), result, work.rows)
 
     def submit(self, work: Work) -> None:
         """Queue it, or refuse it at once: Unavailable or DeadlineExceeded."""
@@ -183,6 +203,7 @@ class Pool:
         replica.last_answer_at = now
         self._busy.remove(batch.rows)
         results = split(batch, message, body)
+        self._keep(batch.works, results)
         self._meter.settle(self.endpoint, self.version, replica.id, batch.works, results, message, now)
         if self.queue or self._suspects:
             self._dispatch()

@@ -8,9 +8,10 @@ from pathlib import Path
 from time import monotonic
 
 from gristmill.core.errors import GristmillError, Unavailable
-from gristmill.core.routes import RouteKey, Snapshot, read_snapshot
+from gristmill.core.routes import RouteEndpoint, RouteKey, Snapshot, read_snapshot
 from gristmill.core.types import GatewaySpec
 from gristmill.serving.gateway.auth import KeyRing
+from gristmill.serving.gateway.cache import AnswerCache
 from gristmill.serving.gateway.limits import Limiter
 from gristmill.serving.gateway.metering import Meter
 from gristmill.serving.gateway.metrics import Observed, PoolMetrics, render
@@ -38,6 +39,7 @@ class Serving:
         self.loop = asyncio.get_running_loop()
         self._pepper = Path(spec.pepper_file).read_bytes()
         self._pools: dict[PoolKey, Pool] = {}
+        self._caches: dict[tuple[str, str], AnswerCache] = {}
         self._retired: list[Pool] = []
         self._install(snapshot)
 
@@ -57,8 +59,12 @@ class Serving:
     def _install(self, snapshot: Snapshot) -> None:
         pools: dict[PoolKey, Pool] = {}
         routes: dict[tuple[str, str], Route] = {}
+        caches: dict[tuple[str, str], AnswerCache] = {}
         for endpoint in snapshot.endpoints:
             of_endpoint = []
+            cache = self._cache(endpoint, snapshot.gateways)
+            if cache is not None:
+                caches[endpoint.tenant, endpoint.name] = cache
             for version in endpoint.versions:
                 key = (endpoint.tenant, endpoint.name, version.digest)
                 pool = self._pools.get(key)
@@ -66,6 +72,7 @@ class Serving:
                     pool = Pool(endpoint, version, self._meter, PoolMetrics(), self.spec.id)
                 else:
                     pool.update(endpoint, version)
+                pool.cache = cache
                 pools[key] = pool
                 of_endpoint.append(pool)
             routes[endpoint.tenant, endpoint.name] = Route(endpoint, of_endpoint)
@@ -73,10 +80,23 @@ class Serving:
         self.keys = KeyRing(snapshot.keys, self._pepper)
         self.routes = Routes(snapshot.revision, routes)
         self._pools = pools
+        self._caches = caches
+        self._limiter.gateways = snapshot.gateways
         self._retired = [pool for pool in self._retired if pool.in_flight] + gone
         for pool in gone:
             for work in pool.close():
                 self._reroute(pool, work)
+
+    def _cache(self, endpoint: RouteEndpoint, gateways: int) -> AnswerCache | None:
+        """The endpoint's own: it lives as long as the endpoint wants one, whatever versions come and go."""
+        most_bytes = endpoint.limits.cache_bytes // gateways
+        if not most_bytes:
+            return None
+        cache = self._caches.get((endpoint.tenant, endpoint.name))
+        if cache is None:
+            return AnswerCache(most_bytes)
+        cache.resize(most_bytes)
+        return cache
 
     def _reroute(self, old: Pool, work: Work) -> None:
         """A request that waited for a version that is gone goes to the one that took its place."""
@@ -105,8 +125,10 @@ class Serving:
         status = 200
         try:
             counted = self._limiter.enter(key)
-            pool.submit(work)
-            return await work.future
+            if pool.cache is None:
+                pool.submit(work)
+                return await work.future
+            return await _recalled(pool, work)
         except GristmillError as error:
             status = error.status
             raise
@@ -160,3 +182,17 @@ class Serving:
         for pool in self._pools.values():
             pool.close()
         self._journal.close()
+
+
+async def _recalled(pool: Pool, work: Work) -> Answer:
+    """From the cache, or computed; the header says which."""
+    answer = pool.recall(work)
+    if answer is not None:
+        return _marked(answer, b"hit")
+    pool.submit(work)
+    return _marked(await work.future, b"miss")
+
+
+def _marked(answer: Answer, cache: bytes) -> Answer:
+    reply = answer.reply
+    return Answer(reply._replace(headers=(*reply.headers, (b"x-gristmill-cache", cache))), answer.model)

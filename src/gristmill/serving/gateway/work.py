@@ -73,6 +73,7 @@ class Work:
         "deadline",
         "deaths",
         "ended",
+        "fingerprint",
         "future",
         "job",
         "key",
@@ -104,6 +105,7 @@ class Work:
         self.deaths = 0  # workers that died while this was in flight on them
         self.ended = 0  # the status that it was answered with before any result; 0: still awaited
         self.size = bytes_in  # what batches of text are grouped by
+        self.fingerprint: bytes | None = None  # of its input, where the endpoint has a cache
         self.future = future
 
     @property
