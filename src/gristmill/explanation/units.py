@@ -9,8 +9,9 @@ import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.explanation.protocol import Subject
-from gristmill.tasks.preprocessing import PADDING, UNKNOWN, NormaliseImage
+from gristmill.tasks.preprocessing import NormaliseImage, Tokenise
 from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.subwords import Subwords
 
 _ROWS_A_BATCH = 256
 _BYTES_A_BATCH = 8 * 2**20  # of model inputs: inside, a convolution widens a picture tenfold and more
@@ -93,7 +94,10 @@ def _image(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> U
 def _tokens(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> Units:
     """A lost token becomes the unknown one, so that the others keep their places; an unknown one becomes padding."""
     _, names = subject.preprocessing.attribute_back({"tokens": inputs.astype(np.float32)}, raw)
-    baseline = np.where(inputs == PADDING, PADDING, np.where(inputs == UNKNOWN, PADDING, UNKNOWN))
+    step = subject.preprocessing.step
+    assert isinstance(step, Tokenise | Subwords)
+    instead = np.where(inputs == step.unknown, step.padding, step.unknown)
+    baseline = np.where(inputs == step.padding, step.padding, instead)
     return Units("tokens", inputs, baseline, inputs.shape[1:], lambda lost: lost, names)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import msgspec
 import numpy as np
+
+from gristmill.tasks.subwords import Subwords
 
 Tensors = dict[str, np.ndarray]
 TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -115,6 +118,8 @@ class Tokenise(msgspec.Struct, frozen=True, tag="tokenise"):
     Tokens are lower-case words and single marks; 0 pads, 1 stands for what the vocabulary lacks.
     """
 
+    padding: ClassVar[int] = PADDING
+    unknown: ClassVar[int] = UNKNOWN
     vocabulary: tuple[str, ...]  # of ids 2, 3, ...
     max_length: int
     lowercase: bool = True
@@ -138,7 +143,7 @@ class Tokenise(msgspec.Struct, frozen=True, tag="tokenise"):
         return [split_tokens(value, self.lowercase)[: self.max_length] for value in raw["text"].reshape(-1)]
 
 
-Step = PassThrough | Standardise | EncodeColumns | NormaliseImage | Tokenise
+Step = PassThrough | Standardise | EncodeColumns | NormaliseImage | Tokenise | Subwords
 
 
 class Preprocessing(msgspec.Struct, frozen=True):

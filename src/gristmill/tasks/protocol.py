@@ -45,8 +45,11 @@ def shapes_of(specs: Sequence[TensorSpec]) -> str:
 class Adopting(Protocol):
     """A task that takes models which were not trained here."""
 
-    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing]:
-        """How raw values become the model's own tensors. Raises Unprocessable saying what lacks or does not fit."""
+    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing | None]:
+        """How raw values become the model's own tensors; None where only the model's own file can say.
+
+        Raises Unprocessable saying what lacks or does not fit.
+        """
         ...
 
 

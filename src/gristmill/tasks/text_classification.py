@@ -9,10 +9,10 @@ import numpy as np
 
 from gristmill.core.errors import Malformed, Unprocessable
 from gristmill.core.types import Signature, TensorSpec
-from gristmill.tasks.classification import Classification, encode_labels, probability_outputs, ranked
+from gristmill.tasks.classification import Classification, adopted_labels, encode_labels, probability_outputs, ranked
 from gristmill.tasks.options import check_options
 from gristmill.tasks.preprocessing import Preprocessing, fit_tokens
-from gristmill.tasks.protocol import Columns, Examples, Tensors
+from gristmill.tasks.protocol import Columns, Examples, ModelTensors, Tensors
 
 _OPTIONS = {"max_length": 64, "max_vocabulary": 20_000, "min_count": 1, "lowercase": True}
 
@@ -48,6 +48,15 @@ class TextClassification(Classification):
     def fit_preprocessing(self, train: Examples, options: Mapping[str, Any]) -> Preprocessing:
         chosen = check_options(options, _OPTIONS)
         return Preprocessing(fit_tokens(list(train.inputs["text"]), **chosen))
+
+    def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing | None]:
+        """A model of token ids; its tokenizer comes with it, for ids mean nothing without."""
+        shapes = [(spec.name, spec.dtype, len(spec.shape)) for spec in model.inputs]
+        if shapes != [("tokens", "INT64", 2)]:
+            raise Unprocessable("A model of texts needs its tokenizer: import its Hugging Face folder, or import it "
+                                "with --task tensors and send token ids.", field="task")  # fmt: skip
+        labels = adopted_labels(model)
+        return Signature(self.name, (TensorSpec("text", "BYTES", (-1,)),), probability_outputs(labels), labels), None
 
     def parse(self, payload: Any, content_type: str | None, signature: Signature) -> Tensors:
         texts = payload if isinstance(payload, list) else [payload]

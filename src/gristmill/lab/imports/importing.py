@@ -26,7 +26,7 @@ from gristmill.lab.imports.source import opened, safe_name
 from gristmill.lab.imports.trial import Trial, are_probabilities, matching_inputs, try_out
 from gristmill.lab.loading import open_version
 from gristmill.lab.package import WEIGHTS, Packaged, seal
-from gristmill.tasks.preprocessing import encode_preprocessing
+from gristmill.tasks.preprocessing import Preprocessing, encode_preprocessing
 from gristmill.tasks.protocol import Adopting, ModelTensors
 
 
@@ -70,13 +70,22 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     if are_probabilities(trial.outputs):
         signature = msgspec.structs.replace(signature, scores="probabilities")
     manifest = _manifest(spec, ref, imported, signature)
-    write_atomic(bundle / PREPROCESSING, encode_preprocessing(imported.preprocessing or preprocessing))
+    write_atomic(bundle / PREPROCESSING, encode_preprocessing(_chosen(imported, preprocessing)))
     version = open_version(manifest.name, bundle, manifest, spec.resources)
     golden = trial.inputs if task == "tensors" else matching_inputs(signature.inputs, trial)
     write_golden(bundle, golden, version.outputs(golden))
     version.runtime.close()
     write_atomic(bundle / CARD, import_card(manifest).encode())
     return seal(bundle, manifest, spec.resources)
+
+
+def _chosen(imported: Imported, adopted: Preprocessing | None) -> Preprocessing:
+    """The file's own, where it has one."""
+    chosen = imported.preprocessing or adopted
+    if chosen is None:
+        raise Unprocessable("The file does not say how raw examples become its tensors: import it with --task tensors.",
+                            field="task")  # fmt: skip
+    return chosen
 
 
 def _try(draft: Manifest, imported: Imported, bundle: Path, spec: RunSpec) -> tuple[Trial, tuple[TensorSpec, ...]]:

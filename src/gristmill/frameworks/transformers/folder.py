@@ -1,0 +1,66 @@
+"""A Hugging Face model's folder read as data: what it is, and what would run code of its author refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gristmill.core.errors import CorruptBundle, Unprocessable
+
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_PICKLED = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")
+
+
+class ModelFolder(NamedTuple):
+    config: dict[str, Any]
+    head: str  # of transformers' classes: ForSequenceClassification, ForImageClassification, or "" for the bare encoder
+    files: tuple[str, ...]  # what a runtime needs
+
+
+def read_folder(folder: Path) -> ModelFolder:
+    """Raises Unprocessable (code, pickles, another kind of model), CorruptBundle."""
+    config = read_json(folder, CONFIG)
+    for field in ("auto_map", "quantization_config"):
+        if field in config:
+            raise Unprocessable(
+                f"{CONFIG} has {field!r}, which runs code that is not Transformers' own: save the model with one of "
+                "its own classes and in full precision.", field=field,
+            )  # fmt: skip
+    return ModelFolder(config, _head(config), (CONFIG, *_weights(folder)))
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = dict(json.loads((folder / name).read_text()))
+    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+        raise CorruptBundle(f"{name} of the folder is missing or not readable JSON.", file=name) from error
+    return found
+
+
+def _head(config: dict[str, Any]) -> str:
+    (name, *_) = config.get("architectures") or [""]
+    for head in ("ForSequenceClassification", "ForImageClassification"):
+        if name.endswith(head):
+            return head
+    if name.endswith("Model"):
+        return ""
+    raise Unprocessable(f"A model of the class {name!r} is not served: encoders (…Model), "
+                        "…ForSequenceClassification and …ForImageClassification are.", field="architectures")  # fmt: skip
+
+
+def _weights(folder: Path) -> tuple[str, ...]:
+    if (folder / WEIGHTS).is_file():
+        return (WEIGHTS,)
+    if (folder / INDEX).is_file():
+        shards = set(read_json(folder, INDEX).get("weight_map", {}).values())
+        if all("/" not in shard and (folder / shard).is_file() for shard in shards):
+            return (INDEX, *sorted(shards))
+    pickled = next((name for name in _PICKLED if (folder / name).is_file()), None)
+    if pickled:
+        raise Unprocessable(
+            f"The folder's weights are {pickled}, a format that runs code when it is loaded: `gristmill models convert "
+            f"{pickled} --to {WEIGHTS}` makes safe ones, if you trust it.", field="source",
+        )  # fmt: skip
+    raise Unprocessable(f"The folder has no {WEIGHTS}: download it whole.", field="source")

@@ -1,0 +1,73 @@
+"""Serving a pretrained model with Transformers: its own classes, safetensors only, nothing fetched, no remote code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from gristmill.bundles.manifest import Manifest
+from gristmill.core.errors import CorruptBundle
+from gristmill.core.types import Resources
+from gristmill.frameworks.transformers.folder import read_folder
+from gristmill.tasks.protocol import ModelOutput, Tensors
+
+_CLASSES = {
+    "ForSequenceClassification": transformers.AutoModelForSequenceClassification,
+    "ForImageClassification": transformers.AutoModelForImageClassification,
+    "": transformers.AutoModel,
+}
+
+
+class TransformersRuntime:
+    """See frameworks/protocol.Runtime."""
+
+    def __init__(self, model: Any, padding: int, device: torch.device) -> None:
+        self._model, self._padding, self._device = model.to(device), padding, device
+
+    @classmethod
+    def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> TransformersRuntime:
+        torch.set_num_threads(max(1, int(resources.cores)))
+        device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
+        return cls(load_model(bundle / "weights"), int(manifest.architecture.get("padding", 0)), device)
+
+    @torch.inference_mode()
+    def infer(self, inputs: Tensors) -> ModelOutput:
+        if "tokens" in inputs:
+            tokens = inputs["tokens"]
+            given = {"input_ids": tokens, "attention_mask": (tokens != self._padding).astype(np.int64)}
+        else:
+            given = {"pixel_values": inputs["image"]} if "image" in inputs else dict(inputs)
+        output = self._model(**{name: torch.from_numpy(values).to(self._device) for name, values in given.items()})
+        result: np.ndarray = output[0].float().cpu().numpy()  # logits, or the last hidden state
+        return result
+
+    def close(self) -> None:
+        del self._model
+
+
+def load_model(folder: Path) -> Any:
+    """In evaluation mode. Raises CorruptBundle when the weights are not those of the config's architecture."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    kind = _CLASSES[read_folder(folder).head]
+    try:
+        model, told = kind.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
+            output_loading_info=True,
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise CorruptBundle("The folder cannot be opened by Transformers: its config and its weights do not agree.",
+                            file="config.json") from error  # fmt: skip
+    wanted = {
+        name for name in told["missing_keys"] if "pooler" not in name
+    }  # an encoder may be saved without its pooler
+    if wanted or told["mismatched_keys"]:
+        name = min(wanted) if wanted else str(next(iter(told["mismatched_keys"])))
+        raise CorruptBundle(f"The weights are those of another architecture than config.json names: {name!r} is "
+                            "missing or of another shape.", file="config.json")  # fmt: skip
+    return model.eval()
