@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 from onnx import helper, numpy_helper
 from safetensors.torch import save_file
 
@@ -145,3 +148,25 @@ def test_a_worker_refuses_a_version_that_no_longer_gives_its_golden_answers(rig:
                        resources=CORE)  # fmt: skip
     with pytest.raises(Unprocessable, match=r"output 'y' differs by up to 0.25; it is refused"):
         load(spec)
+
+
+def test_an_mlflow_model_is_read_by_the_format_inside_it(rig: Rig, tmp_path: Path) -> None:
+    folder = tmp_path / "wine"
+    folder.mkdir()
+    weights = onnx_model(folder / "model.onnx")
+    flavours = {"onnx": {"data": "model.onnx"}, "python_function": {"loader_module": "mlflow.onnx"}}
+    (folder / "MLmodel").write_text(yaml.safe_dump({"flavors": flavours, "model_uuid": "1"}))
+    found = rig.bring(folder)
+    assert (found.manifest.runtime, found.manifest.name) == ("onnx", "wine")
+    np.testing.assert_allclose(found.version.outputs({"x": X})["y"], X @ weights, rtol=1e-5)
+
+
+def test_an_import_loads_no_framework_but_its_own(tmp_path: Path) -> None:
+    onnx_model(tmp_path / "m.onnx")
+    code = (
+        "import sys; from pathlib import Path; from gristmill.lab.imports.formats import importer_of\n"
+        "import gristmill.lab.imports.importing\n"
+        f"importer_of(Path({str(tmp_path / 'm.onnx')!r}))\n"
+        "print(sorted({'torch', 'keras', 'tensorflow', 'transformers', 'onnxruntime', 'mlflow'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

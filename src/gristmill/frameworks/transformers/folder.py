@@ -46,8 +46,10 @@ def _head(config: dict[str, Any]) -> str:
             return head
     if name.endswith("Model"):
         return ""
-    raise Unprocessable(f"A model of the class {name!r} is not served: encoders (…Model), "
-                        "…ForSequenceClassification and …ForImageClassification are.", field="architectures")  # fmt: skip
+    raise Unprocessable(
+        f"A model of the class {name!r} is not served: encoders (…Model), …ForSequenceClassification and "
+        "…ForImageClassification are.", field="architectures",
+    )  # fmt: skip
 
 
 def _weights(folder: Path) -> tuple[str, ...]:
