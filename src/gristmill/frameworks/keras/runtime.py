@@ -22,14 +22,20 @@ from gristmill.tasks.protocol import ModelOutput, Tensors
 class KerasRuntime:
     """See frameworks/protocol.Runtime and Differentiable."""
 
-    def __init__(self, model: Any, scores: str) -> None:
+    def __init__(self, model: Any, scores: str, resources: Resources) -> None:
         self._model, self._scores = model, scores
-        self._compiled = Compiled(_concrete(model))
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in model.inputs]
+        self._compiled = Compiled(self._forward, specs, resources)
 
     @classmethod
     def load(cls, bundle: Folder, manifest: Manifest, resources: Resources) -> KerasRuntime:
         use_granted(resources)
-        return cls(load_model(bundle, manifest), manifest.signature.scores)
+        return cls(load_model(bundle, manifest), manifest.signature.scores, resources)
+
+    def _forward(self, given: dict[str, Any]) -> dict[str, Any]:
+        values = list(given.values())
+        output = self._model(values if len(values) > 1 else values[0], training=False)
+        return dict(zip(output_names(self._model), tf.nest.flatten(output), strict=True))
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         return self._compiled(inputs)
@@ -45,16 +51,3 @@ class KerasRuntime:
 
     def close(self) -> None:
         del self._model, self._compiled
-
-
-def _concrete(model: Any) -> Any:
-    """The whole forward pass as one graph function of the model's named inputs, batch and lengths open."""
-    specs = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in model.inputs}
-    names = output_names(model)
-
-    def forward(**given: Any) -> dict[str, Any]:
-        values = [given[name] for name in specs]
-        output = model(values if len(values) > 1 else values[0], training=False)
-        return dict(zip(names, tf.nest.flatten(output), strict=True))
-
-    return tf.function(forward).get_concrete_function(**specs)

@@ -1,32 +1,60 @@
-"""A graph ready to serve: one function of named tensors, its variables become constants."""
+"""A forward pass ready to serve: one graph, its variables become constants, run in the thread that calls it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from gristmill.core.types import Resources
 from gristmill.tasks.protocol import ModelOutput, Tensors
+
+Forward = Callable[[dict[str, Any]], dict[str, Any]]
+_Call = Callable[..., Sequence[np.ndarray]]
 
 
 class Compiled:
-    """`function`: a concrete function whose inputs and outputs have names."""
+    """`forward`: tensors by name → tensors by name. `specs`: its inputs, the sizes that may vary left open."""
 
-    def __init__(self, function: Any) -> None:
-        self._names = [spec.name for spec in function.structured_input_signature[1].values()]
-        self._outputs = list(function.structured_outputs)
-        self._call = _frozen(function)
+    def __init__(self, forward: Forward, specs: Sequence[Any], resources: Resources) -> None:
+        self._names, self._outputs = [spec.name for spec in specs], list[str]()
+
+        def flat(*values: Any) -> list[Any]:
+            found = forward(dict(zip(self._names, values, strict=True)))
+            self._outputs = list(found)
+            return [tf.identity(tensor) for tensor in found.values()]
+
+        function = tf.function(flat).get_concrete_function(*specs)
+        frozen = convert_variables_to_constants_v2(function)
+        # what holds more than variables (a table of words) stays a function of TensorFlow's eager runtime
+        self._call: _Call = _eager(function) if frozen.captured_inputs else _session(frozen, resources)
 
     def __call__(self, inputs: Tensors) -> ModelOutput:
-        """float32 [N, K] of a model with one output, or each by its name."""
-        values = inputs.values() if len(inputs) == 1 else (inputs[name] for name in self._names)
-        found = self._call(*(tf.constant(value) for value in values))
-        if len(found) == 1:
-            output = found[0].numpy()
-            return output
-        return {name: tensor.numpy() for name, tensor in zip(self._outputs, found, strict=True)}
+        """The output of a model with one, or each by its name."""
+        values = inputs.values() if len(inputs) == 1 else [inputs[name] for name in self._names]
+        found = self._call(*values)
+        return found[0] if len(found) == 1 else dict(zip(self._outputs, found, strict=True))
 
 
-def _frozen(function: Any) -> Any:
-    return convert_variables_to_constants_v2(function)
+def _session(frozen: Any, resources: Resources) -> _Call:
+    """A session's callable: for a small model 5 µs a call where an eager function takes 250 (TensorFlow 2.21)."""
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.import_graph_def(frozen.graph.as_graph_def(), name="")
+    # fewer than 0 operators at once: each runs in the calling thread, which wakes no other
+    threads = {"intra_op_parallelism_threads": max(1, int(resources.cores)), "inter_op_parallelism_threads": -1}
+    config = config_pb2.ConfigProto(device_count={"GPU": resources.gpus}, **threads)
+    config.gpu_options.allow_growth = True
+    options = config_pb2.CallableOptions(
+        feed=[tensor.name for tensor in frozen.inputs], fetch=[tensor.name for tensor in frozen.outputs]
+    )
+    call: _Call = tf.compat.v1.Session(graph=graph, config=config)._make_callable_from_options(options)
+    return call
+
+
+def _eager(function: Any) -> _Call:
+    return lambda *values: [tensor.numpy() for tensor in function(*(tf.constant(value) for value in values))]

@@ -23,16 +23,17 @@ from gristmill.tasks.protocol import ModelOutput, Tensors
 class TensorFlowRuntime:
     """See frameworks/protocol.Runtime and Differentiable."""
 
-    def __init__(self, model: Any, scores: str) -> None:
+    def __init__(self, model: Any, scores: str, resources: Resources) -> None:
         if SERVING not in model.signatures:
             raise CorruptBundle(f"The SavedModel has no signature {SERVING!r}.", file="weights/saved_model")
         self._model, self._serve, self._scores = model, model.signatures[SERVING], scores
-        self._compiled = Compiled(self._serve)
+        specs = list(self._serve.structured_input_signature[1].values())
+        self._compiled = Compiled(lambda given: self._serve(**given), specs, resources)
 
     @classmethod
     def load(cls, bundle: Folder, manifest: Manifest, resources: Resources) -> TensorFlowRuntime:
         use_granted(resources)
-        return cls(load_saved_model(bundle, manifest), manifest.signature.scores)
+        return cls(load_saved_model(bundle, manifest), manifest.signature.scores, resources)
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         return self._compiled(inputs)

@@ -1,0 +1,113 @@
+"""One model in each framework: what its runtime takes for a call, alone in its process, on one core.
+
+    python -m benchmarks.frameworks [--rounds 3]
+
+To reach (issue 3): at least 0.8 times the calls a second of the torch runtime, for the MLP and the CNN of
+benchmarks/serving. Frameworks are run in turn; the least of the rounds' medians is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from gristmill.core import plugins
+from gristmill.core.types import Resources, Signature
+from gristmill.frameworks.protocol import Runtime, Split, Trainer, TrainJob
+from gristmill.tasks.recipe import parse_recipe
+
+FRAMEWORKS = ("torch", "keras", "tensorflow")
+MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
+    "mlp": ({"task": "tabular-classification", "architecture": {"name": "mlp", "hidden": [64, 64]}}, (30,)),
+    "cnn": ({"task": "image-classification", "architecture": {"name": "cnn"}}, (1, 28, 28)),
+}
+ROWS = (1, 8, 64)
+_SECONDS = 0.4  # a batch size is called for
+
+
+class Silent:
+    """A watcher that only listens."""
+
+    def metric(self, step: int, epoch: float, values: Mapping[str, float], total_steps: int) -> None: ...
+
+    def checkpointed(self, step: int) -> None: ...
+
+    def cancelled(self) -> bool:
+        return False
+
+
+def load(framework: str, model: str, bundle: Path) -> Runtime:
+    """A runtime with the weights of one epoch on noise."""
+    recipe, row = MODELS[model]
+    chance = np.random.default_rng(0)
+    split = Split({"input": chance.normal(size=(128, *row)).astype(np.float32)}, chance.integers(0, 3, 128))
+    parsed = parse_recipe({"name": "bench", "data": {"dataset": "noise"}, "framework": framework,
+                           "training": {"epochs": 1}} | recipe)  # fmt: skip
+    job = TrainJob(parsed, split, split, 3, None, bundle / "checkpoints", 0, Resources(1.0), 1e9)
+    trainer: Trainer = plugins.load("trainers", framework)()
+    trained = trainer.train(job, Silent(), bundle / "weights")
+    manifest: Any = SimpleNamespace(
+        task=parsed.task, architecture=trained.architecture, signature=Signature(parsed.task, (), ())
+    )
+    runtime: type[Runtime] = plugins.load("runtimes", trained.runtime)
+    return runtime.load(bundle, manifest, Resources(1.0))
+
+
+def calls(runtime: Runtime, row: tuple[int, ...]) -> Iterator[tuple[int, float]]:
+    """(rows, median microseconds of a call)."""
+    for rows in ROWS:
+        inputs = {"input": np.random.default_rng(1).normal(size=(rows, *row)).astype(np.float32)}
+        for _ in range(20):
+            runtime.infer(inputs)
+        times, end = [], time.perf_counter() + _SECONDS
+        while time.perf_counter() < end:
+            began = time.perf_counter()
+            runtime.infer(inputs)
+            times.append(time.perf_counter() - began)
+        yield rows, statistics.median(times) * 1e6
+
+
+def one(framework: str) -> dict[str, float]:
+    found = {}
+    for model, (_, row) in MODELS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            runtime = load(framework, model, Path(folder))
+            found |= {f"{model} {rows}": microseconds for rows, microseconds in calls(runtime, row)}
+    return found
+
+
+def measure(rounds: int) -> dict[str, dict[str, Any]]:
+    told: dict[str, list[dict[str, float]]] = {framework: [] for framework in FRAMEWORKS}
+    for _ in range(rounds):
+        for framework in FRAMEWORKS:
+            command = [sys.executable, "-m", "benchmarks.frameworks", "--only", framework]
+            told[framework].append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+    best = {framework: {case: min(one[case] for one in runs) for case in runs[0]} for framework, runs in told.items()}
+    return {
+        case: {f"{framework}_us": round(best[framework][case], 1) for framework in FRAMEWORKS}
+        | {f"{framework}_rate": round(best["torch"][case] / best[framework][case], 2) for framework in FRAMEWORKS[1:]}
+        for case in best["torch"]
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=FRAMEWORKS)
+    arguments = parser.parse_args()
+    print(json.dumps(one(arguments.only) if arguments.only else measure(arguments.rounds), indent=1))
+
+
+if __name__ == "__main__":
+    main()
