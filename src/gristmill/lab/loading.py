@@ -13,10 +13,12 @@ from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import DatasetRef, Resources, Signature, VersionRef
 from gristmill.data import versions
+from gristmill.data.subsets import nested_order
 from gristmill.frameworks.protocol import Runtime
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.preprocessing import Preprocessing, decode_preprocessing
 from gristmill.tasks.protocol import Examples, Task, Tensors
+from gristmill.tasks.recipe import DataPart
 
 _ROWS = 256
 
@@ -61,6 +63,18 @@ def load_examples(
     if not len(rows["train"]):
         raise Unprocessable(f"The dataset {dataset.name}@{dataset.version} has no training rows.")
     return Splits(*(_rows(examples, rows[name]) for name in Splits._fields))
+
+
+def share(examples: Examples, data: DataPart) -> Examples:
+    """The rows that the recipe wants of the training rows. Raises Unprocessable when it wants more than there are."""
+    there = len(examples.targets)
+    wanted = data.rows or (round(there * data.fraction) if data.fraction else there)
+    if wanted > there:
+        raise Unprocessable(f"The recipe's data.rows is {wanted}, and there are {there} training rows.", field="rows")
+    if wanted == there:
+        return examples
+    strata = examples.targets if examples.labels is not None else None
+    return _rows(examples, np.sort(nested_order(there, strata)[: max(wanted, 1)]))
 
 
 def load_version(version: VersionRef, resources: Resources) -> LoadedVersion:

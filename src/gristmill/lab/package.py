@@ -78,8 +78,14 @@ def _manifest(training: Training, signature: Signature, metrics: dict[str, float
         parameters=training.trained.parameters,
         licence=dataset.licence,
         created_at=time.time(),
-        metrics={**training.trained.metrics, **(metrics or {})},
+        metrics={**_amounts(training), **training.trained.metrics, **(metrics or {})},
     )
+
+
+def _amounts(training: Training) -> dict[str, float]:
+    """How much went into the version: what a forecast needs to know of it."""
+    rows = len(training.splits.train.targets)
+    return {"train/rows": float(rows), "train/steps": float(training.trained.steps)}
 
 
 def _joined(splits: tuple[Examples, ...]) -> Examples:

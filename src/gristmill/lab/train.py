@@ -9,7 +9,7 @@ from gristmill.core.errors import Unprocessable
 from gristmill.core.types import RunSpec
 from gristmill.frameworks.protocol import Split, Trainer, TrainJob
 from gristmill.lab.events import Events, Heartbeat
-from gristmill.lab.loading import load_examples
+from gristmill.lab.loading import load_examples, share
 from gristmill.lab.package import WEIGHTS, Packaged, package
 from gristmill.lab.training import Training
 from gristmill.store.blobs import Blobs
@@ -26,6 +26,7 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
     task: Task = plugins.load("tasks", recipe.task)()
     events.write("message", message=f"loading {spec.dataset.name}@{spec.dataset.version}")
     splits = load_examples(spec.dataset, Blobs(spec.blobs_url), task, recipe.data.target)
+    splits = splits._replace(train=share(splits.train, recipe.data))
     preprocessing = task.fit_preprocessing(splits.train, recipe.preprocessing)
     job = TrainJob(
         recipe,

@@ -27,6 +27,8 @@ class DataPart(_Part):
     dataset: str = Field(description="name of the dataset")
     version: Count | None = Field(None, description="its version; the newest where absent")
     target: str | None = Field(None, description="column to predict; the dataset's own where absent")
+    rows: Count | None = Field(None, description="train on so many of the training rows; all where absent")
+    fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="train on this share of them")
 
 
 class Architecture(BaseModel):
@@ -143,6 +145,8 @@ _ARCHITECTURE_TASKS = {
 
 def _contradictions(recipe: Recipe) -> Iterator[str]:
     loss, regression = recipe.loss, recipe.task.endswith("-regression")
+    if recipe.data.rows and recipe.data.fraction:
+        yield "data.rows: says what data.fraction says too; keep one of them"
     if loss.name and regression == (loss.name in _CLASSIFICATION_LOSSES):
         yield f"loss.name: {loss.name} does not fit {recipe.task}"
     if regression and recipe.regularisation.mixup:

@@ -1,0 +1,122 @@
+"""Where the next unit of money pays best: −(∂L/∂x) / (∂K/∂x) for each input, over all draws of the law.
+
+K is money: a sum of terms price · Π x_j^power_j, as 6·N·D at the price of a FLOP, or rows at the price of a row. An
+input whose money is not known has no return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from gristmill.books.forecast.scaling import Fit
+from gristmill.core.errors import Unprocessable
+
+_LEVEL = 0.95
+_FARTHEST = 1e9  # times an input's present value
+
+
+class CostTerm(NamedTuple):
+    """`price` · Π x_j^`powers`_j units of money."""
+
+    name: str
+    price: float
+    powers: tuple[float, ...]
+
+
+class Return(NamedTuple):
+    """What one more unit of money in one input takes off the loss, with its 95 % interval."""
+
+    input: str
+    value: float
+    low: float
+    high: float
+    probability_best: float
+
+
+class Returns(NamedTuple):
+    """`best` is None while it is undecided: the interval of the best overlaps another's."""
+
+    returns: tuple[Return, ...]
+    best: str | None
+
+
+class Spent(NamedTuple):
+    """What the loss becomes when a budget goes into one input alone, from `now` to `then` of it."""
+
+    input: str
+    now: float
+    then: float
+    loss: float
+    low: float
+    high: float
+
+
+def cost(terms: Sequence[CostTerm], x: np.ndarray) -> np.ndarray:
+    """Money [...] at x [..., inputs]."""
+    logs = np.log(x)
+    total: np.ndarray = np.sum([term.price * np.exp(logs @ np.asarray(term.powers)) for term in terms], axis=0)
+    return total
+
+
+def marginal_cost(terms: Sequence[CostTerm], x: np.ndarray) -> np.ndarray:
+    """∂K/∂x [inputs] at x [inputs]."""
+    slopes = [cost([term], x) * np.asarray(term.powers) / x for term in terms]
+    total: np.ndarray = np.sum(slopes, axis=0)
+    return total
+
+
+def marginal_returns(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray) -> Returns:
+    """Returns at x [inputs], best first. Raises Unprocessable when no input's money is known."""
+    prices = marginal_cost(terms, x) if terms else np.zeros(len(x))
+    priced = [place for place, price in enumerate(prices) if price > 0]
+    if not priced:
+        raise Unprocessable("No input has a price, so that nothing is known of returns on money: give the costs.")
+    draws = _slopes(fit.draws, x)[:, priced] / prices[priced]
+    values = _slopes(np.asarray([fit.law.vector]), x)[0, priced] / prices[priced]
+    lows, highs = np.quantile(draws, _TAILS, axis=0)
+    wins = np.bincount(draws.argmax(axis=1), minlength=len(priced)) / len(draws)
+    found = [
+        Return(fit.law.inputs[place], *map(float, figures))
+        for place, *figures in zip(priced, values, lows, highs, wins, strict=True)
+    ]
+    found.sort(key=lambda one: -one.value)
+    decided = all(found[0].low > other.high for other in found[1:])
+    return Returns(tuple(found), found[0].input if decided else None)
+
+
+def spend(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, budget: float) -> tuple[Spent, ...]:
+    """The loss after `budget` more money in each input alone, the others kept as in x [inputs]; best first."""
+    here = cost(terms, x)
+    found = []
+    for place, price in enumerate(marginal_cost(terms, x)):
+        if price > 0:
+            factor = _factor(terms, x, place, float(here) + budget)
+            then = x * np.where(np.arange(len(x)) == place, factor, 1.0)
+            low, high = np.quantile(fit.at(then), _TAILS)
+            figures = (x[place], then[place], fit.law.at(then), low, high)
+            found.append(Spent(fit.law.inputs[place], *map(float, figures)))
+    return tuple(sorted(found, key=lambda one: one.loss))
+
+
+def _factor(terms: Sequence[CostTerm], x: np.ndarray, place: int, money: float) -> float:
+    """How many times as much of one input `money` buys in all."""
+    step = np.arange(len(x)) == place
+
+    def over(log_factor: float) -> float:
+        return float(cost(terms, x * np.exp(log_factor * step)) - money)
+
+    return float(np.exp(brentq(over, 0.0, np.log(_FARTHEST)))) if over(np.log(_FARTHEST)) > 0 else _FARTHEST
+
+
+def _slopes(vectors: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """−∂L/∂x [draws, inputs] of laws (E, A, α, …) [draws, 1 + 2·inputs] at x [inputs]."""
+    sizes, exponents = vectors[:, 1::2], vectors[:, 2::2]
+    result: np.ndarray = sizes * exponents * np.exp(-(exponents + 1) * np.log(x))
+    return result
+
+
+_TAILS = ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2)
