@@ -72,7 +72,8 @@ def filled(database: Database, postings: int) -> dict[str, int]:
         connection.exec_driver_sql(
             _LINES.format(first=FIRST_DAY, days=DAYS, endpoints=ENDPOINTS, keys=KEYS, cpu=rates["compute.cpu"],
                           memory=rates["compute.memory"], gpu=rates["compute.gpu"],
-                          energy=rates["energy.electricity"], grid=grid, request=rates["serving.request"], prediction=rates["serving.prediction"])
+                          energy=rates["energy.electricity"], grid=grid, request=rates["serving.request"],
+                          prediction=rates["serving.prediction"])
         )  # fmt: skip
         lines = int(connection.exec_driver_sql("SELECT count(*) FROM lines").scalar_one())
         ticks = max(1, round(postings / lines))

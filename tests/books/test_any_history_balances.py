@@ -22,6 +22,7 @@ from gristmill.core.errors import Conflict, Unprocessable
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse
 from gristmill.store.database import Database
 from tests.books.histories import NOON, TENANT, in_memory, usage
+from tests.books.random_history import Company, identities
 
 small = st.integers(1, 3)
 seconds = st.floats(0, 1e5, allow_nan=False)
@@ -57,9 +58,7 @@ replicas = st.builds(
     ),
     st.integers(0, 5), versions, st.floats(0, 200), st.floats(0, 90),
 )  # fmt: skip
-places = st.sampled_from(
-    ["run:run_1", "run:run_2", "model:digits", "version:digits@1", "dataset:rye@1", "shared:team"]
-)
+places = st.sampled_from(["run:run_1", "run:run_2", "model:digits", "version:digits@1", "dataset:rye@1", "shared:team"])
 people = st.builds(
     lambda id_, on, hours: told.hours_declared(TENANT, f"hours_{id_}", "miller", hours, on, NOON),
     st.integers(0, 5), places, st.floats(0, 100),
@@ -158,7 +157,7 @@ def books(database: Database) -> list[Any]:
     return [{**row, "quantity": round(row["quantity"], 6)} for row in rows]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history)
 def test_any_history_balances_and_its_replay_is_the_same(steps: list[tuple[str, Any]]) -> None:
     database, again = in_memory(), in_memory()
@@ -180,6 +179,21 @@ def test_any_history_balances_and_its_replay_is_the_same(steps: list[tuple[str, 
     finally:
         database.close()
         again.close()
+
+
+def test_a_long_history_of_everything_balances_and_its_replay_is_the_same() -> None:
+    """600 steps; `python -m benchmarks.ledger` takes 10,000."""
+    database, again = in_memory(), in_memory()
+    company = Company(seed=7)
+    with database.write() as connection:
+        for _ in range(600):
+            company.step(connection)
+        assert check(connection).problems == []
+        assert list(identities(connection)) == []
+        with again.write() as target:
+            replay(connection, target)
+    assert min(company.counts[act] for act in ("event", "usage", "retry", "reversal", "rate", "rerating")) > 0
+    assert books(again) == books(database)
 
 
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 1000), max_size=30), st.integers(1, 10_000))

@@ -24,7 +24,7 @@ def paid(book: Book, line: Posting, source: str) -> list[Posting]:
     Fractions of a micro-unit are carried on by exchange rate.
     """
     rate = book.rate(EXCHANGE, line.currency)
-    if rate is None or not line.micro:
+    if rate is None or line.unpriced:
         return transfer(line, source)
     account = accounts.exchange(line.currency)
     got = _got(book, account, rate, line.micro)

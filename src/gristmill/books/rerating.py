@@ -101,7 +101,7 @@ def _differs(then: Book, group: Group, rate: Rate | None) -> bool:
     credit, new = group.credit, "" if rate is None else rate.id
     if (credit["rate"] or credit["unpriced"]) and new != (credit["rate"] or ""):
         return True
-    if group.card != COST or not credit["micro"]:
+    if group.card != COST or credit["unpriced"]:
         return False
     foreign = then.rate(EXCHANGE, credit["currency"])
     return ("" if foreign is None else foreign.id) != group.exchange_rate

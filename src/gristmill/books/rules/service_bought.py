@@ -19,7 +19,7 @@ class ServiceBought(msgspec.Struct, frozen=True):
     cost_micro: int
     currency: str
     on: str  # run:ID, model:NAME, version:NAME@N, dataset:NAME@N, shared:POOL
-    calls: float | None = None  # None: nobody counted them
+    calls: float | None = None  # None: nobody counted them, and it is one purchase
 
 
 def postings(event: Event, book: Book) -> list[Posting]:
@@ -27,7 +27,7 @@ def postings(event: Event, book: Book) -> list[Posting]:
     said = read(event, ServiceBought)
     item = f"services.{check_name(said.name, 'service')}"
     check_amount(said.cost_micro, said.currency, f"The service {said.name}")
-    calls = None if said.calls is None else check_quantity(said.calls, "calls")
+    quantity, unit = (1.0, "purchase") if said.calls is None else (check_quantity(said.calls, "calls"), "call")
     line = msgspec.structs.replace(place(said.on, book, "Services"), micro=said.cost_micro, currency=said.currency,
-                                   quantity=calls, unit="call", item=item)  # fmt: skip
+                                   quantity=quantity, unit=unit, item=item)  # fmt: skip
     return paid(book, line, accounts.inputs(item))
