@@ -45,7 +45,9 @@ def _logits(folder: Path, texts: np.ndarray) -> np.ndarray:
 
 
 def test_a_classifier_of_texts_comes_with_its_tokenizer_and_its_labels(rig: Rig, sentiment: Path) -> None:
+    (sentiment / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# Tiny\n")
     found = rig.bring(sentiment)
+    assert found.manifest.licence == "apache-2.0"
     assert (found.manifest.task, found.manifest.signature.labels) == ("text-classification", ("bad", "good"))
     expected = torch.from_numpy(_logits(sentiment, TEXTS)).softmax(dim=1).numpy()
     np.testing.assert_allclose(found.version.outputs({"text": TEXTS})["probabilities"], expected, rtol=1e-4)

@@ -170,3 +170,24 @@ def test_an_import_loads_no_framework_but_its_own(tmp_path: Path) -> None:
         "print(sorted({'torch', 'keras', 'tensorflow', 'transformers', 'onnxruntime', 'mlflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_sizes_that_the_file_leaves_free_are_told(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    free = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch", 3, "height", "width"])
+    scores = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 3])
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["z"]), helper.make_node("Flatten", ["z"], ["y"])]
+    graph = helper.make_graph(nodes, "g", [free], [scores])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    told = {"task": "image-classification", "labels": ["red", "green", "blue"]}
+    with pytest.raises(Unprocessable, match="give its size with --input"):
+        rig.bring(path, **told)
+    with pytest.raises(Unprocessable, match="is not what the file says: x FP32"):
+        rig.bring(path, inputs=[{"name": "x", "dtype": "FP32", "shape": [-1, 1, 8, 8]}], **told)
+    with pytest.raises(Unprocessable, match="The model has no input 'image': it takes x FP32"):
+        rig.bring(path, inputs=[{"name": "image", "dtype": "FP32", "shape": [-1, 3, 8, 8]}], **told)
+    found = rig.bring(path, inputs=[{"name": "x", "dtype": "FP32", "shape": [-1, 3, 8, 8]}], **told)
+    green = np.zeros((1, 8, 8, 3), np.uint8)
+    green[..., 1] = 255
+    assert found.version.outputs({"image": green})["probabilities"].argmax() == 1

@@ -14,6 +14,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.live import watch
 from gristmill.cli.output import AsJson, facts, show
 from gristmill.cli.runs import fail_unless_succeeded
+from gristmill.core.errors import Unprocessable
 from gristmill.core.types import DTYPES, TensorSpec
 
 _INPUT = re.compile(r"(?P<name>[^:]+):(?P<dtype>\w+):\[(?P<shape>-?\d+(?:,\s*-?\d+)*)\]")
@@ -59,7 +60,7 @@ def import_(
         "name": name,
         "task": task,
         "inputs": msgspec.to_builtins(inputs) if inputs else None,
-        "labels": labels.read_text().splitlines() if labels else None,
+        "labels": _lines(labels) if labels else None,
         "architecture": architecture,
         "mean": mean,
         "std": std,
@@ -71,6 +72,13 @@ def import_(
         model, _, version = run["made"].partition("@")
         made = client.models.get(model, version)
     show(made, as_json, _imported)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except UnicodeDecodeError:
+        raise Unprocessable(f"{path.name} is not a text file: labels are UTF-8, one a line.") from None
 
 
 def tensors(signature: dict[str, Any]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from gristmill.control import records, uploads
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.ids import check_name
-from gristmill.core.types import Resources, RunKind, Told
+from gristmill.core.types import DTYPES, Resources, RunKind, Told
 from gristmill.data import records as datasets
 from gristmill.registry import versions
 from gristmill.tasks.recipe import parse_recipe
@@ -107,6 +107,10 @@ def _import(platform: Platform, connection: records.Connection, tenant: str, ask
         check_name(asked.told.name, "model")
     if asked.told.task is not None:
         plugins.load("tasks", asked.told.task)
+    for spec in asked.told.inputs:
+        if spec.dtype not in (*DTYPES, "BYTES"):
+            raise Unprocessable(f"Input {spec.name!r} has the unknown datatype {spec.dtype!r}: known are "
+                                f"{', '.join(DTYPES)}, BYTES.", field="inputs", got=spec.dtype)  # fmt: skip
     request = {"source": asked.source, "upload": asked.upload, "told": msgspec.to_builtins(asked.told)}
     return Wanted(RunKind.import_, asked.told.name or asked.source, request, asked.resources, asked.priority)
 

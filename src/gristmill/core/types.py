@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 
 class Role(StrEnum):
@@ -180,11 +181,11 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
 
     name: str | None = None  # of the model; the file's own name where absent
     task: str | None = None  # `tensors` where absent: tensors in, tensors out
-    inputs: tuple[TensorSpec, ...] = ()  # of a file that has no signature
-    labels: tuple[str, ...] | None = None  # class names in the order of the outputs
+    inputs: tuple[TensorSpec, ...] = ()  # of a file that has no signature, or sizes that it leaves free
+    labels: tuple[Annotated[str, Meta(min_length=1)], ...] | None = None  # class names in the order of the outputs
     architecture: str | None = None  # of weights alone
     mean: tuple[float, ...] | None = None  # of an image's channels, as fractions of 1
-    std: tuple[float, ...] | None = None
+    std: tuple[Annotated[float, Meta(gt=0)], ...] | None = None
     licence: str | None = None
 
 

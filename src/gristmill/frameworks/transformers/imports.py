@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,18 @@ class HuggingFaceImporter:
             inputs,
             () if found.head else (TensorSpec("last_hidden_state", "FP32", (-1, -1, -1)),),
             parameters,
+            licence=_licence(job.source / "README.md"),
             labels=tuple(str(names[place]) for place in sorted(names, key=int)) or None,
             task=_TASKS[found.head],
             preprocessing=preprocessing,
         )
+
+
+def _licence(card: Path) -> str | None:
+    """Of the model card's front matter, where there is one."""
+    text = card.read_text(errors="replace") if card.is_file() else ""
+    match = re.match(r"---\n(?:(?!---).*\n)*?license:\s*([\w.-]+)", text)
+    return match[1] if match else None
 
 
 Read = tuple[tuple[TensorSpec, ...], Preprocessing | None, int]

@@ -27,7 +27,7 @@ from gristmill.lab.imports.trial import Trial, are_probabilities, matching_input
 from gristmill.lab.loading import open_version
 from gristmill.lab.package import WEIGHTS, Packaged, seal
 from gristmill.tasks.preprocessing import Preprocessing, encode_preprocessing
-from gristmill.tasks.protocol import Adopting, ModelTensors
+from gristmill.tasks.protocol import Adopting, ModelTensors, shapes_of
 
 
 def import_run(spec: RunSpec, folder: Path, events: Events) -> Packaged:
@@ -60,7 +60,7 @@ def _import_bundle(spec: RunSpec, ref: ImportRef, source: Path, bundle: Path) ->
 
 def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) -> Packaged:
     task = ref.told.task or imported.task or "tensors"
-    inputs = _batched(imported.inputs)
+    inputs = _sized(_batched(imported.inputs), ref.told.inputs)
     adopting: Adopting = plugins.load("tasks", task)()
     draft = _manifest(spec, ref, imported, Signature(task, inputs, imported.outputs))
     trial, outputs = _try(draft, imported, bundle, spec)
@@ -104,6 +104,24 @@ def _try(draft: Manifest, imported: Imported, bundle: Path, spec: RunSpec) -> tu
 def _batched(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
     """A batch of one is run row by row, so that callers may send any number."""
     return tuple(msgspec.structs.replace(spec, shape=(-1, *spec.shape[1:])) for spec in specs)
+
+
+def _sized(inputs: tuple[TensorSpec, ...], told: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+    """Sizes that the file leaves free, as its user says them. Raises Unprocessable where they contradict the file."""
+    said = {spec.name: spec for spec in told}
+    if strange := said.keys() - {spec.name for spec in inputs}:
+        raise Unprocessable(f"The model has no input {min(strange)!r}: it takes {shapes_of(inputs)}.", field="inputs")
+    for spec in inputs:
+        wanted = said.get(spec.name, spec)
+        known = zip(spec.shape, wanted.shape, strict=False)
+        if (
+            wanted.dtype != spec.dtype
+            or len(wanted.shape) != len(spec.shape)
+            or any(a not in (-1, b) for a, b in known)
+        ):
+            raise Unprocessable(f"--input {shapes_of([wanted])} is not what the file says: {shapes_of([spec])}.",
+                                field="inputs")  # fmt: skip
+    return tuple(said.get(spec.name, spec) for spec in inputs)
 
 
 def _manifest(spec: RunSpec, ref: ImportRef, imported: Imported, signature: Signature) -> Manifest:
