@@ -1,4 +1,4 @@
-"""Load from wrk: one thread, a fixed body, keep-alive connections."""
+"""Load from wrk, or from h2load where HTTP/2 is in it: one thread, a fixed body, keep-alive connections."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ def wrk(url: str, body: bytes, headers: dict[str, str], connections: int, second
         except FileNotFoundError:
             raise RuntimeError("The load comes from wrk: install it (apt-get install wrk).") from None
     return Load(_number(text, r"Requests/sec:\s+([\d.]+)"), _time(text, "50%"), _time(text, "99%"), _failed(text))
+
+
+def h2load(
+    url: str, body: bytes, headers: dict[str, str], connections: int, seconds: int, *, streams: int | None = None
+) -> float:
+    """Requests a second: HTTP/2 with so many `streams` a connection, HTTP/1.1 where None. Raises RuntimeError."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = Path(folder) / "body"
+        content.write_bytes(body)
+        version = ["--h1", "-m1"] if streams is None else [f"-m{streams}"]
+        sent = [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+        command = ["h2load", "-t1", f"-c{connections}", f"-D{seconds}", "--warm-up-time=1", "-d", str(content)]
+        try:
+            text = subprocess.run([*command, *version, *sent, url], capture_output=True, text=True, check=True).stdout
+        except FileNotFoundError:
+            raise RuntimeError("The load comes from h2load: install it (apt-get install nghttp2-client).") from None
+    if int(_number(text, r" (\d+) failed")) or int(_number(text, r"status codes: \d+ 2xx, \d+ 3xx, (\d+) 4xx")):
+        raise RuntimeError(f"h2load had failures: {text[-400:]}")
+    return _number(text, r"finished in .*?, ([\d.]+) req/s")
 
 
 def _number(text: str, pattern: str) -> float:
