@@ -10,6 +10,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from gristmill.books.events import data_paid
 from gristmill.books.export import export
 from gristmill.books.people import declare
 from gristmill.books.posting import post
@@ -149,3 +150,21 @@ def test_hours_on_what_does_not_exist_are_refused() -> None:
                 declare(connection, TENANT, "miller", 2.0, on, NOON)
         with pytest.raises(Unprocessable, match="more than 0"):
             declare(connection, TENANT, "miller", float("inf"), "digits", NOON)
+
+
+def test_a_dataset_tells_what_a_row_that_survived_cleaning_cost() -> None:
+    with (database := in_memory()).write() as connection:
+        post(connection, dataset())
+        post(connection, data_paid(TENANT, "labels", "digits@1", "labelled", 1797, "0.02USD", NOON, by_row=True))
+        post(connection, made(run_id=None))
+    (row,) = rows(database, "datasets")
+    paid = 120_000_000 + 1797 * 20_000
+    assert (row["rows"], row["paid_micro"], row["in_versions_micro"], row["waiting_micro"]) == (1797, paid, paid, 0)
+    assert float(row["paid_per_row"]) == pytest.approx(paid / 1797 / 1e6, abs=1e-9)
+
+
+def test_energy_carries_the_band_of_its_model_and_the_co2_of_its_grid(mill: Database) -> None:
+    found = {row["account"]: row for row in rows(mill, "energy")}
+    assert (found["served:digits@1"]["kwh"], found["served:digits@1"]["kwh_band"]) == (1.0, 0.5)
+    assert found["served:digits@1"]["co2_kg"] == pytest.approx(0.445)
+    assert found["expense:experiments"]["co2_kg"] is None

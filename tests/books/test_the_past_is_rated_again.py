@@ -96,6 +96,9 @@ def test_hours_on_a_model_are_rated_again_in_the_version_that_took_them() -> Non
     rated_again(database)
     found = balances(database)
     assert (found["assets:version:digits@1"], found["assets:model:digits"]) == (200_000_000, 100_000_000)
+    with database.read() as connection:
+        (row,) = report(connection, TENANT, "people")["rows"]
+    assert (row["team"], row["hours"], row["cost_micro"]) == ("data scientist", 3.0, 300_000_000)
 
 
 def test_what_was_sold_is_rated_again_on_both_sides() -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 class ReportName(StrEnum):
     summary = "summary"
     cost = "cost"
+    datasets = "datasets"
     unit_cost = "unit-cost"
     margin = "margin"
     break_even = "break-even"

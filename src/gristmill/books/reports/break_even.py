@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
+from gristmill.books.accounts import served_units
 from gristmill.books.reports.loading import serving
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import each, found
@@ -49,7 +50,7 @@ def _payback(scope: Scope, version: str, capitalised: int, contribution: int, se
     volume = -int(-(Fraction(capitalised) * served / contribution) // 1)
     if served >= volume:
         return _told(volume, None, "paid back")
-    days = scope.sums(("day",), "units:served:", where={"version": version})
+    days = scope.sums(("day",), served_units(version))
     first, last = min(row["day"] for row in days), max(row["day"] for row in days)
     pace = Fraction(served, last - first + 1)
     left = -int(-Fraction(volume - served) / pace // 1)

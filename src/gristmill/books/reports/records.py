@@ -22,13 +22,15 @@ def first_and_last_day(connection: Connection, tenant: str) -> tuple[int, int] |
 
 
 def declared_hours(connection: Connection, tenant: str, since: float | None, until: float | None) -> list[Row]:
-    """Lines of hours with `who` and `on` of their events; of a reversal, those of what it reverses."""
-    reversed_ = events.alias("reversed")
+    """Lines of hours with `who` and `on` of their events; of a reversal or a re-rating, those of what it is of."""
+    reversed_, rated = events.alias("reversed"), events.alias("rated")
     query = (
         select(postings.c.quantity, postings.c.micro, postings.c.currency, postings.c.unpriced,
-               func.coalesce(reversed_.c.payload, events.c.payload, type_=events.c.payload.type).label("payload"))
+               func.coalesce(rated.c.payload, reversed_.c.payload, events.c.payload,
+                             type_=events.c.payload.type).label("payload"))
         .join(events, events.c.id == postings.c.event)
         .outerjoin(reversed_, reversed_.c.id == events.c.reverses)
+        .outerjoin(rated, rated.c.id == func.coalesce(events.c.rerates, reversed_.c.rerates))
         .where(postings.c.tenant == tenant, postings.c.account == _PEOPLE, *_days(since, until))
         .order_by(postings.c.number)
     )  # fmt: skip

@@ -11,6 +11,7 @@ from gristmill.books.records import Connection
 from gristmill.books.reports import (
     break_even,
     cost,
+    datasets,
     energy,
     experiments,
     idle,
@@ -34,6 +35,7 @@ Document = dict[str, Any]
 REPORTS: dict[ReportName, Callable[[Scope], Document]] = {
     ReportName.summary: summary.report,
     ReportName.cost: cost.report,
+    ReportName.datasets: datasets.report,
     ReportName.unit_cost: unit_cost.report,
     ReportName.margin: margin.report,
     ReportName.break_even: break_even.report,
