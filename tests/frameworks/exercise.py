@@ -19,6 +19,7 @@ from gristmill.core.types import DatasetRef, Resources, RunSpec
 from gristmill.lab.events import Events, Heartbeat
 from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.train import train
+from gristmill.store.blobs import Blobs
 from gristmill.tasks.recipe import Loss
 from tests.lab.rig import Rig, events
 
@@ -169,6 +170,30 @@ class Exercise:
             )
         return found
 
+    def own(self) -> dict[str, Any]:
+        code = OWN[self.framework]
+        right, first = self._own("own", code), self._own("own-again", code)
+        return {
+            "right": right, "again": first, "missing": self._own("missing", code, "built"),
+            "outputs": self._own("outputs", code.replace("shapes.outputs", "7")),
+            "raises": self._own("raises", "def build(shapes, hidden):\n    raise KeyError('no such mill')\n"),
+            "type": self._own("type", "def build(shapes, hidden):\n    return 3\n"),
+            "unsafe": self._own("unsafe", UNSAFE[self.framework]) if self.framework in UNSAFE else "",
+        }  # fmt: skip
+
+    def _own(self, name: str, code: str, function: str = "build") -> Any:
+        digest = Blobs(self.rig.blobs_url).put_bytes(code.encode())
+        recipe = {key: value for key, value in WINE.items() if key != "architecture"}
+        recipe |= {"model": f"my/model.py:{function}", "architecture": {"hidden": 16}}
+        try:
+            metrics = self.run(f"wine-{name}", "wine", recipe, own_code=digest)
+        except Unprocessable as error:
+            return error.message
+        files = sorted(path.name for path in (self.bundle(f"wine-{name}") / "weights").iterdir())
+        x = np.random.default_rng(0).normal(size=(5, 13)).astype(np.float32)
+        scores = np.asarray(self.version(f"wine-{name}").runtime.infer({"features": x}))
+        return {"accuracy": metrics["test/accuracy"], "files": files, "scores": scores.tolist()}
+
     def refused(self) -> dict[str, str]:
         changes: dict[str, tuple[str, dict[str, Any]]] = {
             "architecture": ("wine", WINE | {"architecture": {"name": "resnet"}}),
@@ -197,9 +222,68 @@ LOSSES: dict[str, dict[str, Any]] = {
 }
 
 
+OWN = {
+    "torch": """
+from torch import nn
+
+def build(shapes, hidden):
+    return nn.Sequential(nn.Linear(shapes.values, hidden), nn.Tanh(), nn.Linear(hidden, shapes.outputs))
+""",
+    "keras": """
+import keras
+
+def build(shapes, hidden):
+    layers = [keras.Input(shapes.row), keras.layers.Dense(hidden, "tanh"), keras.layers.Dense(shapes.outputs)]
+    return keras.Sequential(layers)
+""",
+    "tensorflow": """
+import tensorflow as tf
+
+class Model(tf.Module):
+    def __init__(self, shapes, hidden):
+        super().__init__()
+        self.first = tf.Variable(tf.random.normal([shapes.values, hidden], stddev=0.2))
+        self.second = tf.Variable(tf.random.normal([hidden, shapes.outputs], stddev=0.2))
+
+    def __call__(self, x, training):
+        return tf.tanh(x @ self.first) @ self.second
+
+def build(shapes, hidden):
+    return Model(shapes, hidden)
+""",
+}
+UNSAFE = {
+    "keras": """
+import keras
+
+class Mine(keras.layers.Layer):
+    def call(self, x):
+        return x * 2
+
+def build(shapes, hidden):
+    return keras.Sequential([keras.Input(shapes.row), Mine(), keras.layers.Dense(shapes.outputs)])
+""",
+    "torch": """
+from torch import nn
+
+class Mine(nn.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.layer = nn.Linear(13, outputs)
+
+    def forward(self, x):
+        return self.layer(x) * (2 if x.sum().item() > 0 else 1)
+
+def build(shapes, hidden):
+    return Mine(shapes.outputs)
+""",
+}
+
+
 def main(framework: str, folder: Path) -> dict[str, Any]:
     exercise = Exercise(framework, folder)
-    parts = (exercise.resumed, exercise.tables, exercise.texts, exercise.losses, exercise.refused)
+    parts = [exercise.resumed, exercise.tables, exercise.texts, exercise.losses, exercise.refused, exercise.own]
+    parts = parts[-1:] if framework == "torch" else parts  # the rest is in tests/lab
     report: dict[str, Any] = {part.__name__: part() for part in parts}
     return report | {"torch": "torch" in sys.modules}
 

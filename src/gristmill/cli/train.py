@@ -43,7 +43,7 @@ def train(
     """Train a version from a recipe. Without --watch the run is queued and the command returns."""
     wanted = parse_recipe(set_fields(_mapping(recipe), changes or []))
     with connect() as client:
-        document = client.runs.train(wanted.model_dump(mode="json"), priority=priority)
+        document = client.runs.train(wanted.model_dump(mode="json"), priority=priority, folder=recipe.parent)
         if watch:
             document = watch_live(client, document["id"], quiet=as_json, title=f"{wanted.name} {document['id']}")
             document["cost"] = cost_of(client, document.get("made"))

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from gristmill.control.platform import Platform
 
 Document = dict[str, Any]
+_MOST_CODE_BYTES = 2**20
 
 
 class Train(msgspec.Struct, forbid_unknown_fields=True, tag="train", tag_field="kind"):
     recipe: dict[str, Any]
+    code: str | None = None  # upload of the recipe's model code
     priority: int | None = None
 
 
@@ -83,7 +85,25 @@ def _train(platform: Platform, connection: records.Connection, tenant: str, aske
     pinned["data"]["version"] = dataset.version
     resources = Resources(recipe.resources.cores, recipe.resources.memory, recipe.resources.gpus)
     priority = recipe.priority if asked.priority is None else asked.priority
-    return Wanted(RunKind.train, recipe.name, {"recipe": pinned, "dataset": dataset.reference}, resources, priority)
+    request = {
+        "recipe": pinned,
+        "dataset": dataset.reference,
+        "code": _kept(platform, tenant, recipe.model, asked.code),
+    }
+    return Wanted(RunKind.train, recipe.name, request, resources, priority)
+
+
+def _kept(platform: Platform, tenant: str, model: str | None, code: str | None) -> str | None:
+    """The blob of the recipe's model code: an upload is forgotten in a day, a run may be resumed later."""
+    if (model is None) != (code is None):
+        raise Unprocessable("A recipe's model and the upload of its code go together: use the CLI or the SDK.",
+                            field="model")  # fmt: skip
+    if code is None:
+        return None
+    path = uploads.find(platform, tenant, code)
+    if path.suffix == uploads.PACKED or path.stat().st_size > _MOST_CODE_BYTES:
+        raise Unprocessable(f"Model code is one Python file of at most {_MOST_CODE_BYTES} bytes.", field="model")
+    return platform.blobs.put_file(path)
 
 
 def _evaluate(platform: Platform, connection: records.Connection, tenant: str, asked: Evaluate) -> Wanted:

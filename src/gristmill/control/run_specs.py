@@ -25,6 +25,7 @@ def spec_of(platform: Platform, run: Run, code: str) -> RunSpec:
         resources=run.granted,
         blobs_url=platform.settings.blobs_url,
         recipe=recipe,
+        own_code=request.get("code"),
         model=run.name if recipe else None,
         dataset=_dataset(platform, run.tenant, request.get("dataset")),
         version=_unpacked(platform, run.tenant, request.get("version")),

@@ -147,6 +147,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources
     blobs_url: str
     recipe: dict[str, Any] | None = None  # train
+    own_code: str | None = None  # train: the blob of the recipe's model code
     model: str | None = None  # the name that a train run's version gets
     dataset: DatasetRef | None = None
     version: VersionRef | None = None  # evaluate, explain: the subject

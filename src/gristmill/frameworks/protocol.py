@@ -21,6 +21,13 @@ class Split(NamedTuple):
     targets: np.ndarray
 
 
+class OwnCode(NamedTuple):
+    """`function` of the file `path` builds a model: it is called with the data's Shapes and the recipe's options."""
+
+    path: Path
+    function: str
+
+
 class TrainJob(NamedTuple):
     """All that a trainer needs. `checkpoints` is the run's own folder: what it holds is resumed from."""
 
@@ -33,6 +40,7 @@ class TrainJob(NamedTuple):
     seed: int
     resources: Resources
     checkpoint_every_s: float
+    own: OwnCode | None = None  # what builds the model in the architecture's place
 
 
 class Watcher(Protocol):

@@ -7,7 +7,7 @@ from pathlib import Path
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import RunSpec
-from gristmill.frameworks.protocol import Split, Trainer, TrainJob
+from gristmill.frameworks.protocol import OwnCode, Split, Trainer, TrainJob
 from gristmill.lab.events import Events, Heartbeat
 from gristmill.lab.loading import load_examples, share
 from gristmill.lab.package import WEIGHTS, Packaged, package
@@ -15,7 +15,7 @@ from gristmill.lab.training import Training
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.preprocessing import Preprocessing
 from gristmill.tasks.protocol import Examples, Task
-from gristmill.tasks.recipe import parse_recipe
+from gristmill.tasks.recipe import Recipe, parse_recipe
 
 
 def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> Packaged:
@@ -38,12 +38,28 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
         spec.seed,
         spec.resources,
         spec.checkpoint_every_s,
+        _own_code(spec, recipe, folder),
     )
     trainer: Trainer = plugins.load("trainers", recipe.framework)()
     bundle = folder / "bundle"
     trained = trainer.train(job, events, bundle / WEIGHTS)
     events.write("message", message="packaging")
     return package(Training(spec, recipe, task, splits, preprocessing, trained), bundle, heartbeat.use())
+
+
+def _own_code(spec: RunSpec, recipe: Recipe, folder: Path) -> OwnCode | None:
+    """The recipe's model code as a file of the run's folder."""
+    if recipe.model is None:
+        return None
+    if spec.own_code is None:
+        raise Unprocessable(
+            "The recipe's model code did not come with it: train with the CLI or the SDK.", field="model"
+        )
+    file, _, function = recipe.model.rpartition(":")
+    path = folder / "model_code" / Path(file).name
+    path.parent.mkdir(exist_ok=True)
+    Blobs(spec.blobs_url).fetch(spec.own_code, path)
+    return OwnCode(path, function)
 
 
 def _split(preprocessing: Preprocessing, examples: Examples) -> Split:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
@@ -13,6 +14,7 @@ from gristmill.core.errors import GristmillError, Unprocessable
 from gristmill.core.ids import check_name
 from gristmill.core.sizes import parse_size
 
+_MODEL_CODE = re.compile(r".+\.py:[A-Za-z_]\w*")
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -116,6 +118,9 @@ class Recipe(_Part):
     data: DataPart
     framework: str = Field("torch", description="torch, keras, tensorflow, or another that is installed")
     preprocessing: dict[str, Any] = Field(default_factory=dict, description="options of the task's preprocessing")
+    model: str | None = Field(
+        None, description="own model code, path/to/model.py:function; architecture then holds the function's options"
+    )
     architecture: Architecture
     loss: Loss = Loss()
     optimiser: Optimiser = Optimiser()
@@ -124,6 +129,21 @@ class Recipe(_Part):
     training: Training = Training()
     resources: ResourcesPart = ResourcesPart()
     priority: int = Field(0, description="higher runs first")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_code_needs_no_architecture(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not values.get("model"):
+            return values
+        given = values.get("architecture") or {}
+        return values | {"architecture": {"name": "own"} | given} if isinstance(given, dict) else values
+
+    @field_validator("model")
+    @classmethod
+    def _names_a_function(cls, value: str | None) -> str | None:
+        if value is not None and not _MODEL_CODE.fullmatch(value):
+            raise ValueError("should name a file and a function, such as models/model.py:build")
+        return value
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -158,6 +178,10 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     fitting = _ARCHITECTURE_TASKS.get(recipe.architecture.name)
     if fitting and recipe.task not in fitting:
         yield f"architecture.name: {recipe.architecture.name} is for {' and '.join(fitting)}, not {recipe.task}"
+    if recipe.model and recipe.architecture.name != "own":
+        yield f"architecture.name: the model code builds the model, so {recipe.architecture.name} cannot"
+    if recipe.architecture.name == "own" and not recipe.model:
+        yield "architecture.name: own needs model, the file and function that build it"
     if recipe.optimiser.nesterov and (recipe.optimiser.name != "sgd" or not recipe.optimiser.momentum):
         yield "optimiser.nesterov: needs sgd with momentum"
     if recipe.training.precision == "fp16" and not recipe.resources.gpus:

@@ -15,9 +15,11 @@ WAIT_S = 10.0  # of one long poll
 
 class Runs(Resource[D]):
     @operation
-    def train(self, recipe: Document, *, priority: int | None = None) -> Steps[Document]:
-        """Queue a training run → the run."""
-        return (yield from _submit({"kind": "train", "recipe": recipe, "priority": priority}))
+    def train(self, recipe: Document, *, priority: int | None = None, folder: Path | str = ".") -> Steps[Document]:
+        """Queue a training run → the run. The recipe's model code is looked for from `folder` and sent along."""
+        model = recipe.get("model")
+        code = (yield from upload(Path(folder, str(model).rpartition(":")[0]))) if model else None
+        return (yield from _submit({"kind": "train", "recipe": recipe, "code": code, "priority": priority}))
 
     @operation
     def evaluate(self, version: str, dataset: str, *, against: str | None = None) -> Steps[Document]:

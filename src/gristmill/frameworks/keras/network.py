@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
+
 
 class KerasNetwork:
     """See frameworks/on_tensorflow/learner.Network. Keras's own seeds, which its dropout counts on, are `chance`."""
@@ -17,4 +19,4 @@ class KerasNetwork:
         self.chance: Sequence[Any] = [variable.value for variable in model.variables if id(variable) not in weights]
 
     def forward(self, x: Any, seed: Any | None) -> Any:
-        return self.model(x, training=seed is not None)
+        return tf.cast(self.model(x, training=seed is not None), tf.float32)

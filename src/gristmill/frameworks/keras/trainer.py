@@ -41,7 +41,7 @@ class KerasLearner(GraphLearner):
 
     def __init__(self, job: TrainJob, course: Course) -> None:
         self.architecture, self.shapes = chosen(job)
-        network, evaluated = (build(job.recipe.task, self.architecture, self.shapes, precision)
+        network, evaluated = (build(job.recipe.task, self.architecture, self.shapes, precision, job.own)
                               for precision in (job.recipe.training.precision, "fp32"))  # fmt: skip
         super().__init__(job, course, network, evaluated)
         self._fitted = Fitted(network.model, self.update, self.optimiser)

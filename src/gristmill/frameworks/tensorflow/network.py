@@ -12,6 +12,7 @@ class TensorFlowNetwork(tf.Module):
     """See frameworks/on_tensorflow/learner.Network. `compute`: the precision of a training pass."""
 
     compute = tf.float32
+    differentiable = True  # at what `embed` gives
 
     def forward(self, x: Any, seed: Any | None) -> Any:
         """float32 [N, K] of model inputs; `seed` int64 [2] in training, None in evaluation."""

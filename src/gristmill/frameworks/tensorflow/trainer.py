@@ -14,6 +14,7 @@ from gristmill.frameworks.on_tensorflow.learner import GraphLearner
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.tensorflow.architectures.shapes import build
 from gristmill.frameworks.tensorflow.network import TensorFlowNetwork
+from gristmill.frameworks.tensorflow.own_model import build_network
 from gristmill.frameworks.tensorflow.weights import save_network
 from gristmill.frameworks.training import Course, Progress, check_finite
 
@@ -37,12 +38,18 @@ class TensorFlowLearner(GraphLearner):
 
     def __init__(self, job: TrainJob, course: Course) -> None:
         self.architecture, self.shapes = chosen(job)
-        network, evaluated = (build(job.recipe.task, self.architecture, self.shapes) for _ in range(2))
+        network, evaluated = (self._build(job) for _ in range(2))
         if job.recipe.training.precision == "bf16":
             network.compute = tf.bfloat16
         super().__init__(job, course, network, evaluated)
         self._rows = course.rows
         self._step = tf.function(lambda steps: self.update(*next(steps)))
+
+    def _build(self, job: TrainJob) -> TensorFlowNetwork:
+        if job.own is None:
+            return build(job.recipe.task, self.architecture, self.shapes)
+        make_deterministic(job.seed)  # the twins start from the same chance
+        return build_network(job, self.architecture, self.shapes)
 
     def begin_epoch(self, epoch: int, place: int) -> None:
         self._steps: Any = iter(self.train.stream(self.job.seed, epoch, epoch + 1, self._rows, place))

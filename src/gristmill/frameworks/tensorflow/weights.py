@@ -24,9 +24,11 @@ class Exported(tf.Module):
         super().__init__()
         self._network = network
         given = tf.TensorSpec([None, *row], dtype, name)
+        self.serve = tf.function(lambda x: {"output": network.forward(x, None)}, input_signature=[given])
+        if not network.differentiable:
+            return
         values = tf.TensorSpec(network.embed(tf.zeros([1, *(size or 1 for size in row)], dtype)).shape, tf.float32)
         open_values = tf.TensorSpec([None, *(row if values.shape[1:] == row else [None, values.shape[-1]])], tf.float32)
-        self.serve = tf.function(lambda x: {"output": network.forward(x, None)}, input_signature=[given])
         self.embed = tf.function(network.embed, input_signature=[given])
         self.from_values = tf.function(
             lambda values, x: network.from_values(values, x, None), input_signature=[open_values, given]

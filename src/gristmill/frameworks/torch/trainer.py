@@ -23,6 +23,7 @@ from gristmill.frameworks.torch.architectures.tabular_regression import ScaledML
 from gristmill.frameworks.torch.data import DeviceSplit
 from gristmill.frameworks.torch.losses import build_loss
 from gristmill.frameworks.torch.optimisers import build_optimiser
+from gristmill.frameworks.torch.own_model import build_module, save_program
 from gristmill.frameworks.torch.regularisation import MovingAverage, mixed_loss, penalty
 from gristmill.frameworks.torch.state import TrainingState
 from gristmill.frameworks.training import Course, Progress, check_finite
@@ -141,13 +142,18 @@ class TorchLearner:
         self._state.restore(tensors, numbers)
 
     def write(self, folder: Path, progress: Progress) -> Trained:
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in self._state.evaluated.state_dict().items()}
+        module = self._state.evaluated
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in module.state_dict().items()}
         check_finite({name: tensor.numpy() for name, tensor in tensors.items()}, progress.step)
         folder.mkdir(parents=True, exist_ok=True)
+        parameters = sum(parameter.numel() for parameter in self._state.parameters)
+        if self.job.own is not None:
+            (name,) = self.job.train.inputs
+            program = save_program(module.cpu(), example_of(self.job), folder, name)
+            return Trained(program, "torch-export", parameters, dict(progress.values), progress.step)
         write_atomic(folder / WEIGHTS, save(tensors))
         architecture = {**self.architecture, "shapes": {"row": list(self.shapes.row), "outputs": self.shapes.outputs,
                                                         "vocabulary": self.shapes.vocabulary}}  # fmt: skip
-        parameters = sum(parameter.numel() for parameter in self._state.parameters)
         return Trained(architecture, "torch", parameters, dict(progress.values), progress.step)
 
 
@@ -155,11 +161,19 @@ def build_model(job: TrainJob) -> tuple[dict[str, Any], Shapes, nn.Module]:
     """The recipe's architecture with its initial weights, a function of the seed."""
     architecture, shapes = chosen(job)
     torch.manual_seed(job.seed)
+    if job.own is not None:
+        return architecture, shapes, build_module(job.own, architecture, shapes, example_of(job))
     model = build(job.recipe.task, architecture, shapes)
     if isinstance(model, ScaledMLP):
         model.target_mean.fill_(shapes.target_mean)
         model.target_std.fill_(shapes.target_std)
     return architecture, shapes, model
+
+
+def example_of(job: TrainJob) -> Tensor:
+    """Three training rows: no dimension of the batch that a tracer takes for fixed."""
+    (values,) = job.train.inputs.values()
+    return torch.from_numpy(np.ascontiguousarray(values[:3]))
 
 
 @torch.inference_mode()
