@@ -1,8 +1,8 @@
 """How well learning curves are foretold: `python -m benchmarks.learning_curves` (shared data; a minute).
 
-To reach (issue 5): on the runs of "Revisiting Neural Scaling Laws" (Alabdulmohsin et al., NeurIPS 2022), by the data's own
-train/test flag, median RMSLE of at most 0.0013 (LM), 0.006 (translation), 0.007 (BIG-Bench); on LCDB 1.1, at four times the
-data, median and mean absolute error below the last value's, 90 % intervals that cover 85 to 95 %.
+To reach (issue 5): on the runs of "Revisiting Neural Scaling Laws" (Alabdulmohsin et al., NeurIPS 2022), by the data's
+own train/test flag, median RMSLE of at most 0.0013 (LM), 0.006 (translation), 0.007 (BIG-Bench); on LCDB 1.1, at four
+times the data, median and mean absolute error below the last value's, 90 % intervals that cover 85 to 95 %.
 """
 
 from __future__ import annotations

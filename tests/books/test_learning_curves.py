@@ -75,6 +75,8 @@ def test_real_curves_are_foretold_better_than_by_their_last_values() -> None:
     for points in curves.values():
         x, y = np.array([point for point in points if point[1] > 0]).T
         known = x <= x[-1] / 4
+        if known.sum() < 5:
+            continue
         ours.append(abs(forecast(x[known], y[known], x[-1]).value - y[-1]))
         last.append(abs(y[known][-1] - y[-1]))
     assert len(ours) > 40

@@ -43,20 +43,24 @@ class Curve(NamedTuple):
 
 
 def _pow3(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    return np.exp(-np.exp(theta[..., 0, None]) * np.log(x))
+    shape: np.ndarray = np.exp(-np.exp(theta[..., 0, None]) * np.log(x))
+    return shape
 
 
 def _pow4(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    return np.exp(-np.exp(theta[..., 0, None]) * np.log(x + np.exp(theta[..., 1, None])))
+    shape: np.ndarray = np.exp(-np.exp(theta[..., 0, None]) * np.log(x + np.exp(theta[..., 1, None])))
+    return shape
 
 
 def _mmf(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
     """Morgan, Mercer, Flodin: (a·b + c·x^d) / (b + x^d)."""
-    return 1 / (1 + np.exp(np.exp(theta[..., 0, None]) * np.log(x) - theta[..., 1, None]))
+    shape: np.ndarray = 1 / (1 + np.exp(np.exp(theta[..., 0, None]) * np.log(x) - theta[..., 1, None]))
+    return shape
 
 
 def _weibull(x: np.ndarray, theta: np.ndarray) -> np.ndarray:
-    return np.exp(-np.exp(np.exp(theta[..., 0, None]) * np.log(x) - theta[..., 1, None]))
+    shape: np.ndarray = np.exp(-np.exp(np.exp(theta[..., 0, None]) * np.log(x) - theta[..., 1, None]))
+    return shape
 
 
 def _grid(*axes: np.ndarray) -> np.ndarray:
