@@ -16,9 +16,10 @@ import keras
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
+from safetensors.torch import save_file
 
 from gristmill.core.errors import CorruptBundle, GristmillError, Malformed, TooLarge, Unavailable, Unprocessable
 from gristmill.frameworks.torch.program import is_arithmetic
@@ -189,6 +190,52 @@ def test_a_program_with_pickled_sample_inputs_or_a_library(rig: Rig, tmp_path: P
                 archive.writestr(member, kept)
         refused(rig, path, Unprocessable, says)
     assert not marker.exists()
+
+
+def test_a_zip_that_readers_could_read_in_different_ways(rig: Rig, tmp_path: Path) -> None:
+    path = tmp_path / "m.pt2"
+    program(path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("m/models/model.json", "{}")
+    refused(rig, path, Malformed, "readers may read in different ways")
+    path.write_bytes(b"before" + whole)
+    refused(rig, path, Malformed, "readers may read in different ways")
+
+
+@pytest.mark.parametrize("name", ["m.onnx", "m.pt2", "m.keras", "m.safetensors", "m.zip"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=st.data())
+def test_a_damaged_file_is_refused_in_one_sentence_or_answers(
+    tmp_path_factory: pytest.TempPathFactory, sound: dict[str, bytes], name: str, damage: st.DataObject
+) -> None:
+    content = bytearray(sound[name])
+    place = damage.draw(st.integers(0, len(content) - 1))
+    content[place : place + damage.draw(st.integers(1, 64))] = damage.draw(st.binary(max_size=64))
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / name).write_bytes(content)
+    rig = Rig(folder)
+    told = {"task": "tabular-regression", "architecture": "mlp",
+            "inputs": [{"name": "features", "dtype": "FP32", "shape": [-1, 4]}]}  # fmt: skip
+    sentence = "it answers."
+    try:
+        rig.bring(folder / name, **(told if name == "m.safetensors" else {}))
+    except GristmillError as error:
+        sentence = error.message
+    assert sentence.endswith(".")
+    assert rig.left_over() <= ({"bundle"} if sentence == "it answers." else set())
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = tmp_path_factory.mktemp("sound")
+    onnx_model(folder / "m.onnx")
+    program(folder / "m.pt2")
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]).save(folder / "m.keras")
+    save_file({"w": torch.ones(4)}, folder / "m.safetensors")
+    with zipfile.ZipFile(folder / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(folder / "m.onnx", "m.onnx")
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 @given(st.text(max_size=40))

@@ -108,6 +108,14 @@ def write_tar(folder: Path, path: Path) -> None:
                     tar.addfile(entry, content)
 
 
+def _check_readers_agree(path: Path, members: list[zipfile.ZipInfo], comment: bytes) -> None:
+    """What is checked here is what another reader of zips will see: one entry a name, nothing before or after them."""
+    names = {member.filename.casefold() for member in members}
+    first = min((member.header_offset for member in members), default=0)
+    if len(names) != len(members) or comment or first != 0:
+        raise Malformed(f"{path.name} is a zip that readers may read in different ways: save the model again.")
+
+
 def check_zip(path: Path, most_expansion: int = 100) -> list[str]:
     """Names in a zip that a library reads in place. Raises Malformed (a path out of it, a link), TooLarge (a bomb).
 
@@ -116,9 +124,10 @@ def check_zip(path: Path, most_expansion: int = 100) -> list[str]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
+            members, comment = archive.infolist(), archive.comment
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError) as error:
         raise Malformed(f"{path.name} is not a readable zip file.") from error
+    _check_readers_agree(path, members, comment)
     for member in members:
         try:
             check_path(member.filename.rstrip("/"))

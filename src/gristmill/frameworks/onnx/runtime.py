@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 
 from gristmill.bundles.manifest import Manifest
-from gristmill.core.errors import CorruptBundle
+from gristmill.core.errors import CorruptBundle, GristmillError
 from gristmill.core.types import DTYPES, Resources
 from gristmill.frameworks.onnx.graph import inputs_of, outputs_of, read_graph
 from gristmill.frameworks.rows import row_by_row
@@ -30,9 +30,10 @@ class OnnxRuntime:
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> OnnxRuntime:
         try:
             return cls(bundle / FILE, resources)
-        except (RuntimeError, ValueError) as error:  # what onnxruntime's own errors derive from
-            reason = str(error).strip().split("\n", 1)[0][:200]
-            raise CorruptBundle(f"{FILE} cannot be opened by ONNX Runtime: {reason}", file=FILE) from error
+        except GristmillError:
+            raise
+        except Exception as error:  # onnxruntime's own errors have no base of their own
+            raise CorruptBundle(f"{FILE} cannot be opened by ONNX Runtime {ort.__version__}.", file=FILE) from error
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         feed = self._feed(inputs)

@@ -99,7 +99,7 @@ def _is_script(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, ValueError):
         return False
     except OSError as error:
         raise CorruptBundle(f"{path.name} cannot be read.", file=path.name) from error

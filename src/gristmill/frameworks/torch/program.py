@@ -11,6 +11,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import torch
 
 from gristmill.bundles.archives import check_zip
-from gristmill.core.errors import Unprocessable
+from gristmill.core.errors import CorruptBundle, Unprocessable
 
 _OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims)\.\w+(\.\w+)?"
@@ -41,7 +42,10 @@ _SYMBOL = re.compile(r"[a-z]{1,4}\d+")
 
 
 def check_program(path: Path) -> None:
-    """Raises Unprocessable when opening the file could run anything but tensor operations; Malformed, TooLarge."""
+    """Raises Unprocessable when opening it could run anything but tensor operations.
+
+    Raises CorruptBundle, Malformed and TooLarge for what is damaged or made to be read in different ways.
+    """
     names = check_zip(path)
     root = names[0].partition("/")[0] if names else ""
     if f"{root}/archive_format" not in names or f"{root}/models/model.json" not in names:
@@ -50,11 +54,14 @@ def check_program(path: Path) -> None:
     for name in names:
         if not re.fullmatch(_PARTS, name.partition("/")[2]):
             raise _refused(path, f"it carries {name.partition('/')[2]!r}")
-    with zipfile.ZipFile(path) as archive:
-        for config in ("weights/model_weights_config.json", "constants/model_constants_config.json"):
-            _check_payloads(path, json.loads(archive.read(f"{root}/data/{config}")))
-        _check_sample(path, archive.read(f"{root}/data/sample_inputs/model.pt"))
-        _check_model(path, json.loads(archive.read(f"{root}/models/model.json")))
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for config in ("weights/model_weights_config.json", "constants/model_constants_config.json"):
+                _check_payloads(path, json.loads(archive.read(f"{root}/data/{config}")))
+            _check_sample(path, archive.read(f"{root}/data/sample_inputs/model.pt"))
+            _check_model(path, json.loads(archive.read(f"{root}/models/model.json")))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, ValueError, AttributeError) as error:
+        raise CorruptBundle(f"{path.name} is damaged: its parts cannot be read.", file=path.name) from error
 
 
 _PARTS = (
