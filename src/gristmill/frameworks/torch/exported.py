@@ -81,7 +81,7 @@ def open_script(path: Path) -> Any:
     check_zip(path)
     try:
         return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:
         raise CorruptBundle(f"{path.name} is not TorchScript that this PyTorch can open.", file=path.name) from error
 
 

@@ -52,8 +52,8 @@ def check_program(path: Path) -> None:
         raise Unprocessable(f"{path.name} is no program of torch.export.save, or one of an older format: "
                             "save it again with PyTorch 2.9 or newer.", field="source")  # fmt: skip
     for name in names:
-        if not re.fullmatch(_PARTS, name.partition("/")[2]):
-            raise _refused(path, f"it carries {name.partition('/')[2]!r}")
+        if not (name.startswith(f"{root}/") and re.fullmatch(_PARTS, name.removeprefix(f"{root}/"))):
+            raise _refused(path, f"it carries {name!r}")
     try:
         with zipfile.ZipFile(path) as archive:
             for config in ("weights/model_weights_config.json", "constants/model_constants_config.json"):
