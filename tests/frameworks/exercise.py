@@ -100,7 +100,7 @@ class Exercise:
         undisturbed = self.run("undisturbed", "digits", EVERYTHING_ON, checkpoint_every_s=1000.0)
         died_at = 0
         try:
-            self.run("killed", "digits", EVERYTHING_ON, deaths=3, checkpoint_every_s=0.01)
+            self.run("killed", "digits", EVERYTHING_ON, deaths=13, checkpoint_every_s=1e-6)
         except Death as death:
             died_at = death.args[0]
         after = self.run("killed", "digits", EVERYTHING_ON, checkpoint_every_s=1000.0)
@@ -139,6 +139,8 @@ class Exercise:
     def texts(self) -> dict[str, Any]:
         found = {}
         for name, architecture in TEXTS.items():
+            if (self.framework, name) == ("keras", "bigru"):
+                continue  # the same graph as bilstm with another layer of Keras's own
             metrics = self.run(f"mills-{name}", "mills", TEXT | {"architecture": architecture})
             version = self.version(f"mills-{name}")
             short, long = b"a fine good mill", b"one two three bad five six seven eight nine ten eleven twelve"
