@@ -35,6 +35,7 @@ COMMANDS = (
     Entry("explain", "gristmill.cli.explain:explain", "Explain an endpoint's prediction."),
     Entry("keys", "gristmill.cli.keys:app", "API keys."),
     Entry("tenants", "gristmill.cli.tenants:app", "Tenants: who owns things and pays."),
+    Entry("forecast", "gristmill.cli.forecast:forecast", "Where does the next unit of money pay best?"),
     Entry("books", "gristmill.cli.books:app", "The books: what went in, what came out, what it cost and earned."),
 )
 

@@ -14,6 +14,7 @@ from gristmill.client.operation import AsyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
 from gristmill.client.resources.endpoints import Endpoints
+from gristmill.client.resources.forecasts import Forecasts
 from gristmill.client.resources.inference import Inference
 from gristmill.client.resources.keys import Keys
 from gristmill.client.resources.models import Models
@@ -106,6 +107,7 @@ class AsyncClient:
         self.keys = Keys(driver)
         self.tenants = Tenants(driver)
         self.books = Books(driver)
+        self.forecasts = Forecasts(driver)
         inference = Inference(driver)
         self.predict, self.infer, self.explain = inference.predict, inference.infer, inference.explain
 

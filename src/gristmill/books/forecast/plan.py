@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gristmill.books.forecast.returns import CostTerm, cost, marginal_cost
+from gristmill.books.forecast.costs import CostTerm, cost, marginal_cost
 from gristmill.books.forecast.scaling import Fit
 
 _FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -39,9 +39,13 @@ class Plan(NamedTuple):
     decides: bool
 
 
-def plan(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, between: tuple[str, str]) -> Plan:
-    """Runs around x [inputs], each input by 1/8 to 4 times of it."""
-    candidates = x * np.asarray(list(product(_FACTORS, repeat=len(x))))
+def around(x: np.ndarray) -> np.ndarray:
+    """Candidates [k, inputs]: each input of x [inputs] by 1/8 to 4 times of it."""
+    return np.asarray(x * np.asarray(list(product(_FACTORS, repeat=len(x)))))
+
+
+def plan(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, between: tuple[str, str], candidates: np.ndarray) -> Plan:
+    """Of the runs `candidates` [k, inputs] those that tell most of the returns at x [inputs] for their money."""
     money = cost(terms, candidates)
     difference = _log_return(fit, terms, x, between[0]) - _log_return(fit, terms, x, between[1])
     told = np.log(fit.at(candidates))

@@ -1,7 +1,6 @@
 """Where the next unit of money pays best: −(∂L/∂x) / (∂K/∂x) for each input, over all draws of the law.
 
-K is money: a sum of terms price · Π x_j^power_j, as 6·N·D at the price of a FLOP, or rows at the price of a row. An
-input whose money is not known has no return.
+An input whose money is not known has no return.
 """
 
 from __future__ import annotations
@@ -12,19 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
+from gristmill.books.forecast.costs import CostTerm, cost, marginal_cost
 from gristmill.books.forecast.scaling import Fit
 from gristmill.core.errors import Unprocessable
 
-_LEVEL = 0.95
+_TAILS = (0.025, 0.975)
 _FARTHEST = 1e9  # times an input's present value
-
-
-class CostTerm(NamedTuple):
-    """`price` · Π x_j^`powers`_j units of money."""
-
-    name: str
-    price: float
-    powers: tuple[float, ...]
 
 
 class Return(NamedTuple):
@@ -53,20 +45,6 @@ class Spent(NamedTuple):
     loss: float
     low: float
     high: float
-
-
-def cost(terms: Sequence[CostTerm], x: np.ndarray) -> np.ndarray:
-    """Money [...] at x [..., inputs]."""
-    logs = np.log(x)
-    total: np.ndarray = np.sum([term.price * np.exp(logs @ np.asarray(term.powers)) for term in terms], axis=0)
-    return total
-
-
-def marginal_cost(terms: Sequence[CostTerm], x: np.ndarray) -> np.ndarray:
-    """∂K/∂x [inputs] at x [inputs]."""
-    slopes = [cost([term], x) * np.asarray(term.powers) / x for term in terms]
-    total: np.ndarray = np.sum(slopes, axis=0)
-    return total
 
 
 def marginal_returns(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray) -> Returns:
@@ -117,6 +95,3 @@ def _slopes(vectors: np.ndarray, x: np.ndarray) -> np.ndarray:
     sizes, exponents = vectors[:, 1::2], vectors[:, 2::2]
     result: np.ndarray = sizes * exponents * np.exp(-(exponents + 1) * np.log(x))
     return result
-
-
-_TAILS = ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2)

@@ -9,6 +9,7 @@ from gristmill.control.api import (
     costing,
     datasets,
     endpoints,
+    forecast,
     inputs,
     keys,
     models,
@@ -24,7 +25,9 @@ from gristmill.control.api.gate import Gate
 from gristmill.control.platform import Platform
 
 ROOT = "/api/v1"
-RESOURCES = (status, uploads, datasets, runs, models, endpoints, keys, tenants, books, inputs, costing, reports)
+RESOURCES = (
+    status, uploads, datasets, runs, models, endpoints, keys, tenants, books, inputs, costing, reports, forecast,
+)  # fmt: skip
 
 
 def create_app(platform: Platform) -> FastAPI:

@@ -1,0 +1,146 @@
+"""The answer to a forecast's question as a document: every figure with its 95 % interval, and sentences beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gristmill.books.forecast import compute, learning_curve, scaling
+from gristmill.books.forecast.costs import cost
+from gristmill.books.forecast.plan import around, plan
+from gristmill.books.forecast.question import Question
+from gristmill.books.forecast.reach import reach
+from gristmill.books.forecast.returns import marginal_returns, spend
+from gristmill.books.forecast.scaling import Fit
+from gristmill.core.errors import Unprocessable
+
+Document = dict[str, Any]
+_TAILS = (0.025, 0.975)
+
+
+def answer(question: Question) -> Document:
+    """Raises Unprocessable with the one reason why there is no forecast."""
+    question.check()
+    x, loss, place = question.inputs(), question.losses(), question.place()
+    document: Document = {"inputs": question.x, "y": question.y, "runs": len(loss), "at": _named(question, place)}
+    if question.unique is not None:
+        x, place = _worth(question, x, place, document)
+    if len(question.x) == 1:
+        document["curve"] = _curve(x[:, 0], loss, float(place[0]))
+        lacking = _lacking(question, x, loss)
+        if lacking is not None:
+            return document | {"points": _points(question, x, loss, None), "notes": [lacking]}
+    fit = scaling.fit(question.x, x, loss)
+    document |= {"law": _law(fit), "forecast": _forecast(fit, place), "points": _points(question, x, loss, fit)}
+    if question.target is not None:
+        document["reach"] = [one._asdict() for one in reach(fit, place, question.target)]
+    if question.served_tokens is not None:
+        document["optimum"] = _optimum(question, fit, place)
+    return document | _money(question, fit, place)
+
+
+def _lacking(question: Question, x: np.ndarray, loss: np.ndarray) -> str | None:
+    """Why there is no law beside the curve of a single input, unless a figure was asked for that needs one."""
+    try:
+        scaling.check(question.x, x, loss)
+    except Unprocessable as error:
+        if question.target is not None or question.budget is not None:
+            raise
+        return error.message
+    return None
+
+
+def _worth(question: Question, x: np.ndarray, place: np.ndarray, document: Document) -> tuple[np.ndarray, np.ndarray]:
+    """Rows seen become what they are worth where they repeat fewer unique ones; `place` is taken as unique rows."""
+    seen = question.seen or question.x[-1]
+    if seen not in question.x:
+        raise Unprocessable(f"Repeats are counted in {seen!r}, which is no input.", field="seen")
+    column = question.x.index(seen)
+    worth = x.copy()
+    worth[:, column] = compute.effective_data(x[:, column], question.uniques())
+    document["repeated"] = {"input": seen, "r_star": compute.R_STAR, "most_repeats": float(
+        (x[:, column] / np.minimum(question.uniques(), x[:, column])).max() - 1)}  # fmt: skip
+    return worth, place
+
+
+def _curve(x: np.ndarray, loss: np.ndarray, at: float) -> Document:
+    found = learning_curve.forecast(x, loss, at)
+    return found._asdict() | {"candidates": [one._asdict() for one in found.candidates]}
+
+
+def _law(fit: Fit) -> Document:
+    lows, highs = fit.interval()
+    ranges = [
+        {"value": value, "low": float(low), "high": float(high)}
+        for value, low, high in zip(fit.law.vector, lows, highs, strict=True)
+    ]
+    terms = [
+        {"input": name, "coefficient": ranges[1 + 2 * place], "exponent": ranges[2 + 2 * place]}
+        for place, name in enumerate(fit.law.inputs)
+    ]
+    spread = float(np.sqrt(np.mean(fit.residuals**2)))
+    return {"floor": ranges[0], "terms": terms, "residual": spread, "objective": fit.objective}
+
+
+def _forecast(fit: Fit, place: np.ndarray) -> Document:
+    """Of one run: what the law may be there, and how runs spread about it."""
+    random = np.random.default_rng(0)
+    runs = fit.at(place) * np.exp(random.choice(fit.residuals, len(fit.draws)))
+    low, high = np.quantile(runs, _TAILS)
+    return {"value": float(fit.law.at(place)), "low": float(low), "high": float(high)}
+
+
+def _optimum(question: Question, fit: Fit, place: np.ndarray) -> Document:
+    """For the compute of a run at `place` with its serving, and for the target where there is one."""
+    if len(question.x) != 2:
+        raise Unprocessable("The optimum of training and serving needs two inputs: parameters and tokens.", field="x")
+    tokens = question.served_tokens or 0.0
+    flop = place[0] * (compute.TRAINING_FLOP * place[1] + compute.SERVING_FLOP * tokens)
+    found = {"for_compute": compute.best_for_compute(fit.law, float(flop), tokens)._asdict()}
+    if question.target is not None:
+        found["for_target"] = compute.cheapest_for_loss(fit.law, question.target, tokens)._asdict()
+    return {"served_tokens": tokens, **found}
+
+
+def _money(question: Question, fit: Fit, place: np.ndarray) -> Document:
+    """Returns on money, what a budget buys, and the plan that would decide; without prices the reason why not."""
+    terms = question.terms()
+    if not terms:
+        return {"notes": ["No prices are known, so that returns on money are not: give costs."]}
+    found = marginal_returns(fit, terms, place)
+    document: Document = {
+        "currency": question.currency,
+        "cost": float(cost(terms, place)),
+        "returns": [one._asdict() for one in found.returns],
+        "best": found.best,
+        "verdict": _verdict(question, [one.input for one in found.returns], found.best),
+    }
+    if question.budget is not None:
+        document["spent"] = [one._asdict() for one in spend(fit, terms, place, question.budget)]
+    if found.best is None:
+        first, second = (one.input for one in found.returns[:2])
+        candidates = np.asarray(question.candidates) if question.candidates else around(place)
+        planned = plan(fit, terms, place, (first, second), candidates)
+        document["plan"] = planned._asdict() | {"runs": [run._asdict() for run in planned.runs]}
+    return document
+
+
+def _verdict(question: Question, ranked: list[str], best: str | None) -> str:
+    if len(ranked) == 1:
+        return f"{ranked[0]} is the only input with a price."
+    if best is None:
+        return f"Undecided between {ranked[0]} and {ranked[1]}: their intervals overlap."
+    return f"The next {question.currency} pays best in {best}."
+
+
+def _points(question: Question, x: np.ndarray, loss: np.ndarray, fit: Fit | None) -> list[Document]:
+    fitted = [None] * len(loss) if fit is None else fit.law.at(x).tolist()
+    return [
+        _named(question, row) | {question.y: float(value), "fitted": expected}
+        for row, value, expected in zip(x, loss, fitted, strict=True)
+    ]
+
+
+def _named(question: Question, row: np.ndarray) -> dict[str, float]:
+    return dict(zip(question.x, map(float, row), strict=True))

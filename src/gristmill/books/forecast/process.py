@@ -1,0 +1,64 @@
+"""A forecast in a process of its own, so that the controller's own work never waits for a fit.
+
+`python -m gristmill.books.forecast.process json|svg|png` reads a question and writes the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+
+import msgspec
+
+from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Unprocessable, from_code
+
+_log = logging.getLogger(__name__)
+_LIMIT_S = 120.0
+_NICENESS = 10
+_REFUSED = 3  # exit status: the answer is an error
+
+
+class _Refusal(msgspec.Struct):
+    code: str
+    message: str
+
+
+def ask(question: msgspec.Struct, form: str = "json") -> bytes:
+    """The answer as JSON, or drawn. Raises what the question deserves; DeadlineExceeded."""
+    command = [sys.executable, "-m", "gristmill.books.forecast.process", form]
+    try:
+        done = subprocess.run(command, input=msgspec.json.encode(question), capture_output=True, timeout=_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        raise DeadlineExceeded(f"The forecast took more than {_LIMIT_S:.0f} s: ask it of fewer runs.") from None
+    if done.returncode == _REFUSED:
+        refusal = msgspec.json.decode(done.stdout, type=_Refusal)
+        raise from_code(refusal.code, refusal.message)
+    if done.returncode:
+        _log.error("a forecast failed: %s", done.stderr.decode(errors="replace"))
+        raise Internal("The forecast failed: the controller's log tells why.")
+    return done.stdout
+
+
+def main(form: str) -> int:
+    os.nice(_NICENESS)
+    try:
+        sys.stdout.buffer.write(_answered(sys.stdin.buffer.read(), form))
+    except GristmillError as error:
+        sys.stdout.buffer.write(msgspec.json.encode(_Refusal(error.code, error.message)))
+        return _REFUSED
+    return 0
+
+
+def _answered(asked: bytes, form: str) -> bytes:
+    try:
+        from gristmill.books.forecast import answer, pictures, question
+    except ImportError:
+        raise Unprocessable("A forecast needs scipy: install gristmill[forecast].") from None
+    document = answer.answer(msgspec.json.decode(asked, type=question.Question))
+    return msgspec.json.encode(document) if form == "json" else pictures.draw(document, form)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

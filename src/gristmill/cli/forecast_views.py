@@ -1,0 +1,109 @@
+"""How a forecast reads in a terminal: the law, what it says of here, of the next unit of money, of a target."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gristmill.cli.formats import interval
+from gristmill.cli.output import Fields, table, title
+
+Document = dict[str, Any]
+
+
+def forecast_view(document: Document) -> RenderableType:
+    parts: list[RenderableType] = []
+    for view in (_curve, _law, _returns, _spent, _reach, _optimum, _plan):
+        parts += view(document)
+    notes = [Text(note, style="dim") for note in document.get("notes", ())]
+    return Group(*parts, *notes)
+
+
+def _place(document: Document) -> str:
+    return ", ".join(f"{name} = {value:,.6g}" for name, value in document["at"].items())
+
+
+def _curve(document: Document) -> list[RenderableType]:
+    if "curve" not in document:
+        return []
+    curve = document["curve"]
+    said = f"{document['y']} at {_place(document)}: {interval(curve)} by {curve['chosen']}"
+    return [said, *([curve["refused"]] if curve["refused"] else [])]
+
+
+def _law(document: Document) -> list[RenderableType]:
+    if "law" not in document:
+        return []
+    law = document["law"]
+    rows = [{"what": "floor", **law["floor"]}]
+    for term in law["terms"]:
+        rows += [{"what": f"{kind} of {term['input']}", **term[kind]} for kind in ("coefficient", "exponent")]
+    terms = " + ".join(f"A/{term['input']}^a" for term in law["terms"])
+    fields: Fields = {"PARAMETER": "what", "VALUE [95 %]": interval}
+    said = f"{document['y']} at {_place(document)}: {interval(document['forecast'])}"
+    return [title(f"{document['y']} = floor + {terms}, from {document['runs']} runs"), table(rows, fields), said]
+
+
+def _returns(document: Document) -> list[RenderableType]:
+    if "returns" not in document:
+        return []
+    money = document["currency"]
+    fields: Fields = {
+        "INPUT": "input",
+        f"{document['y']} LESS PER {money} [95 %]": interval,
+        "BEST WITH": lambda row: f"{row['probability_best']:.0%}",
+    }
+    return ["", title(document["verdict"]), table(document["returns"], fields)]
+
+
+def _spent(document: Document) -> list[RenderableType]:
+    fields: Fields = {
+        "BUDGET INTO": "input",
+        "FROM": lambda row: f"{row['now']:,.6g}",
+        "TO": lambda row: f"{row['then']:,.6g}",
+        f"{document['y']} THEN [95 %]": lambda row: interval(row | {"value": row["loss"]}),
+    }
+    return ["", table(document["spent"], fields)] if "spent" in document else []
+
+
+def _reach(document: Document) -> list[RenderableType]:
+    fields: Fields = {
+        "TARGET BY": "input",
+        "NEEDED": lambda row: "not by this alone" if row["value"] is None else f"{row['value']:,.6g}",
+        "95 %": lambda row: f"{_end(row['low'])} to {_end(row['high'])}",
+        "REACHED WITH": lambda row: f"{row['probability']:.0%}",
+    }
+    return ["", table(document["reach"], fields)] if "reach" in document else []
+
+
+def _optimum(document: Document) -> list[RenderableType]:
+    fields: Fields = {
+        "OPTIMUM": "what",
+        "PARAMETERS": lambda row: f"{row['parameters']:.4g}",
+        "TOKENS": lambda row: f"{row['tokens']:.4g}",
+        "LOSS": lambda row: f"{row['loss']:.4g}",
+        "FLOP": lambda row: f"{row['flop']:.4g}",
+    }
+    found = document.get("optimum", {})
+    rows = [{"what": key.replace("_", " "), **found[key]} for key in ("for_compute", "for_target") if key in found]
+    return ["", table(rows, fields)] if rows else []
+
+
+def _plan(document: Document) -> list[RenderableType]:
+    if "plan" not in document:
+        return []
+    plan = document["plan"]
+    fields: Fields = {
+        "RUN": lambda row: ", ".join(f"{name} {value:,.4g}" for name, value in row["x"].items()),
+        f"COST {document['currency']}": lambda row: f"{row['cost']:.4g}",
+        "DEVIATIONS APART": lambda row: f"{row['separation']:.2f}",
+    }
+    between = " and ".join(plan["between"])
+    said = f"These runs should decide between {between}" if plan["decides"] else f"No few runs decide between {between}"
+    return ["", f"{said}: {plan['cost']:.4g} {document['currency']}.", table(plan["runs"], fields)]
+
+
+def _end(value: float | None) -> str:
+    return "∞" if value is None else f"{value:,.4g}"

@@ -1,0 +1,59 @@
+"""Where the next unit of money pays best: for data from elsewhere, and for a model from the tenant's own books."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from gristmill.books.forecast.process import ask
+from gristmill.books.forecast.question import Question
+from gristmill.control import forecasts
+from gristmill.control.api.answers import Json
+from gristmill.control.api.context import Developer, Here
+from gristmill.core.errors import Unprocessable
+
+router = APIRouter()
+
+
+class Form(StrEnum):
+    json = "json"
+    svg = "svg"
+    png = "png"
+
+
+_MEDIA = {Form.json: "application/json", Form.svg: "image/svg+xml", Form.png: "image/png"}
+AsForm = Annotated[Form, Query(alias="format")]
+
+
+@router.post("/forecast")
+def of_data(asked: dict[str, Any], by: Developer, form: AsForm = Form.json) -> Response:
+    """The law of runs given as columns of numbers; see books.forecast.question.Question."""
+    try:
+        question = msgspec.convert(asked, Question)
+    except msgspec.ValidationError as error:
+        raise Unprocessable(f"The forecast that is asked for is not valid: {error}.") from None
+    return Response(ask(question, form), media_type=_MEDIA[form])
+
+
+@router.get("/models/{model}/forecast")
+def of_model(
+    model: str,
+    here: Here,
+    by: Developer,
+    budget: str | None = None,
+    target: str | None = None,
+    at: Annotated[list[str] | None, Query()] = None,
+    inputs: Annotated[list[str] | None, Query()] = None,
+    form: AsForm = Form.json,
+) -> Response:
+    """From the model's own versions and what they cost. `at`: rows=5000; `inputs`: rows, parameters, passes, people."""
+    wanted = forecasts.Wanted(budget, target, tuple(at or ()), tuple(inputs or ()))
+    history = forecasts.history(here, by.tenant, model, wanted)
+    answered = ask(history.question, form)
+    if form != Form.json:
+        return Response(answered, media_type=_MEDIA[form])
+    return Json(forecasts.told(history, msgspec.json.decode(answered)))
