@@ -14,7 +14,7 @@ from gristmill.books.accounts import MEMORANDUM
 from gristmill.books.rate_cards import COST, PRICE, Rate, parse_price
 from gristmill.books.records import Row
 from gristmill.books.reports.periods import DAY_S
-from gristmill.books.reports.records import lines_of_day
+from gristmill.books.reports.records import first_and_last_day, lines_of_day
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import Cells, found
 from gristmill.books.units import base_item, base_units
@@ -77,20 +77,34 @@ def proposal(text: str) -> Rate:
 def _lines(scope: Scope, known: Sequence[Rate]) -> Iterator[tuple[Row, float]]:
     """Every line, and a moment at which its rate would be asked for.
 
-    Days in which some rate begins or ends are read from the postings, each with its own moment; all others by the day.
+    Days in which some rate begins or ends are read from the postings, each with its own moment; the days between them
+    are summed, a stretch at a time.
     """
+    days = first_and_last_day(scope.connection, scope.tenant)
+    if days is None:
+        return
+    first = days[0] if scope.since is None else max(days[0], int(scope.since // DAY_S))
+    last = days[1] if scope.until is None else min(days[1], int(scope.until // DAY_S))
     moments = {moment for rate in known for moment in (rate.valid_from, rate.valid_to) if moment is not None}
     split = {int(moment // DAY_S) for moment in moments if moment % DAY_S}
-    days = set()
-    for row in scope.sums((*_BY, "unpriced", "day"), *_ACCOUNTS):
-        if row["day"] in split:
-            days.add(row["day"])
-        else:
-            yield row, row["day"] * DAY_S
-    for day in sorted(days):
+    begins = {int(moment // DAY_S) for moment in moments} | {day + 1 for day in split}
+    for since, until in _stretches(first, last, begins, split):
+        whole = (since, until) == days
+        part = scope if whole else scope._replace(since=since * DAY_S, until=until * DAY_S)
+        for row in part.sums((*_BY, "unpriced"), *_ACCOUNTS):
+            yield row, since * DAY_S
+    for day in sorted(split & set(range(first, last + 1))):
         for row in lines_of_day(scope.connection, scope.tenant, day, _BY, _ACCOUNTS):
             if scope.model in (None, row["model"]) and scope.endpoint in (None, row["endpoint"]):
                 yield row, row["happened_at"]
+
+
+def _stretches(first: int, last: int, begins: set[int], split: set[int]) -> Iterator[tuple[int, int]]:
+    """Days from `first` to `last`, cut where a rate begins or ends, without those that are split themselves."""
+    starts = sorted({first, *(day for day in begins if first < day <= last)})
+    for start, following in zip(starts, [*starts[1:], last + 1], strict=True):
+        if start not in split:
+            yield start, following - 1
 
 
 def _narrowed(line: Row, by_id: dict[str, Rate]) -> str:
