@@ -123,6 +123,21 @@ def test_reflection_tells_the_services_and_their_messages(caller: Caller) -> Non
     assert caller.send("NoSuchMethod", b"").code == "UNIMPLEMENTED"  # clients try another version of reflection then
 
 
+def test_a_stream_is_answered_in_its_order_and_goes_on_after_an_error(caller: Caller) -> None:
+    sent = [raw_request([[float(number)] * 4], "tiny" if number % 7 else "nobody") for number in range(200)]
+    for number, request in enumerate(sent):
+        request.id = str(number)
+    answers = caller.stream(f"/{SERVICE}/ModelStreamInfer", [request.SerializeToString() for request in sent])
+    told = [messages.ModelStreamInferResponse.FromString(answer) for answer in answers]
+    assert len(told) == len(sent)
+    for number, answer in enumerate(told):
+        if number % 7:
+            raw = answer.infer_response.raw_output_contents[0]
+            assert (answer.infer_response.id, np.frombuffer(raw, np.float32)) == (str(number), [4.0 * number])
+        else:
+            assert answer.error_message == "There is no model 'nobody' here."
+
+
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """An endpoint that takes 0.3 s; keys with limits."""
@@ -156,6 +171,25 @@ def test_limits_of_a_key_hold_over_rest_and_grpc_together(slow: Rig) -> None:
         told = caller.infer(raw_request(ROWS))
     assert (told.code, told.metadata["x-gristmill-error"]) == ("RESOURCE_EXHAUSTED", "rate_limited")
     assert 0 < int(told.metadata["retry-after-ms"]) <= 30_000
+
+
+def test_clients_that_leave_take_their_work_with_them(slow: Rig) -> None:
+    sent, metadata = raw_request(ROWS).SerializeToString(), (("authorization", f"Bearer {slow.key}"),)
+    with grpc.insecure_channel(f"127.0.0.1:{slow.grpc_port}") as channel:
+        infer, stream = (f"/{SERVICE}/{name}" for name in ("ModelInfer", "ModelStreamInfer"))
+        calls = [channel.unary_unary(infer).future(sent, metadata=metadata) for _ in range(30)]
+        streams = [channel.stream_stream(stream)(iter([sent] * 5), metadata=metadata) for _ in range(3)]
+        eventually(lambda: in_flight(slow) > 30, 10)
+        for call in [*calls, *streams]:
+            call.cancel()
+        eventually(lambda: in_flight(slow) == 0, 10)
+    assert slow.infer(ROWS).status == 200
+    assert "Traceback" not in (slow.gateway_folder / "log.txt").read_text()
+
+
+def in_flight(served: Rig) -> int:
+    metrics = served.get("/metrics").body.decode()
+    return int(metrics.partition('gristmill_in_flight{tenant="t",endpoint="tiny",version="tiny@1"} ')[2].split()[0])
 
 
 TENSORS = some.builds(
@@ -217,7 +251,7 @@ def test_a_stopping_gateway_answers_what_is_under_way_over_grpc(tmp_path: Path) 
         under_way = channel.unary_unary(f"/{SERVICE}/ModelInfer").future(
             raw_request(ROWS).SerializeToString(), metadata=metadata, timeout=30
         )
-        eventually(lambda: b'in_flight{tenant="t",endpoint="tiny",version="tiny@1"} 1' in made.get("/metrics").body, 10)
+        eventually(lambda: in_flight(made) == 1, 10)
         assert made.process is not None
         made.process.terminate()
         assert messages.ModelInferResponse.FromString(under_way.result()).model_name == "tiny"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,6 +24,7 @@ from gristmill.serving.gateway.work import Answer
 _log = logging.getLogger(__name__)
 _sane_id = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
 SERVICE = f"{DESCRIPTOR.package}.GRPCInferenceService"
+_STREAM_AHEAD = 64  # messages of one stream that may be under way; then its client waits
 Act = Callable[[Call, bytes, float | None], Awaitable[Answer]]
 
 
@@ -71,17 +73,32 @@ class Door(grpc.GenericRpcHandler):
 
         return answer
 
-    async def _stream_infer(self, messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
-        """One answer a message, in order; an error answers its message, and the stream goes on."""
-        async for message in messages:
-            call, _ = await self.admit(context)
-            response = ModelStreamInferResponse()
-            try:
-                answered = await infer(call, message, context.time_remaining())
-                response.infer_response.MergeFromString(answered.reply.body)
-            except Exception as error:
-                response.error_message = _told(error, call.record_id).message
-            yield response.SerializeToString()
+    async def _stream_infer(self, messages: AsyncIterator[bytes], context: Any) -> None:
+        """One answer a message, in their order; those that follow are read meanwhile, so that they share a batch."""
+        await self.admit(context)
+        answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(_STREAM_AHEAD)
+        async with asyncio.TaskGroup() as group:
+
+            async def read() -> None:
+                async for message in messages:
+                    await answers.put(group.create_task(self._streamed(message, context)))
+                await answers.put(None)
+
+            group.create_task(read())
+            while (answer := await answers.get()) is not None:
+                await context.write(await answer)
+
+    async def _streamed(self, message: bytes, context: Any) -> bytes:
+        """An error answers its message, and the stream goes on; a key that was revoked meanwhile is one too."""
+        record_id = self._ids.next()
+        response = ModelStreamInferResponse()
+        try:
+            call = Call(self._serving, self._key(dict(context.invocation_metadata())), record_id)
+            answered = await infer(call, message, context.time_remaining())
+            response.infer_response.MergeFromString(answered.reply.body)
+        except Exception as error:
+            response.error_message = _told(error, record_id).message
+        return bytes(response.SerializeToString())
 
     async def admit(self, context: Any) -> tuple[Call, str]:
         """The call, and the id that the client sees; ends the call of who has no key."""
