@@ -12,8 +12,11 @@ import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from gristmill.core.errors import CorruptBundle, GristmillError, Unprocessable
-from gristmill.explanation.explain import explain
+from gristmill.explanation.explain import Explanation, explain
 from gristmill.explanation.protocol import Subject
+from gristmill.frameworks.protocol import Differentiable
+from gristmill.lab.loading import LoadedVersion
+from gristmill.tasks.protocol import Tensors
 from tests.imports.rig import Rig
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"all is grist that comes to the mill".split()]
@@ -53,16 +56,33 @@ def test_a_classifier_of_texts_comes_with_its_tokenizer_and_its_labels(rig: Rig,
     np.testing.assert_allclose(found.version.outputs({"text": TEXTS})["probabilities"], expected, rtol=1e-4)
 
 
-def test_its_tokens_are_explained(rig: Rig, sentiment: Path) -> None:
-    version = rig.bring(sentiment).version
-
-    def scores(tensors: dict[str, np.ndarray]) -> np.ndarray:
+def _explained(version: LoadedVersion, raw: Tensors, method: str) -> list[Explanation]:
+    def scores(tensors: Tensors) -> np.ndarray:
         return version.task.outputs(version.runtime.infer(tensors), version.signature)["probabilities"]
 
-    subject = Subject(version.signature, version.preprocessing, scores, None)
-    (explained,) = explain(subject, {"text": TEXTS[:1]}, method="occlusion")
-    assert explained.names == ["[CLS]", "all", "is", "grist", "[SEP]"]
-    assert len(explained.values) == 5
+    assert isinstance(version.runtime, Differentiable)
+    gradients = version.runtime.integrated_gradients
+    return explain(Subject(version.signature, version.preprocessing, scores, gradients), raw, method=method)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients"])
+def test_tokens_are_explained(rig: Rig, sentiment: Path, method: str) -> None:
+    version = rig.bring(sentiment).version
+    first, second = _explained(version, {"text": TEXTS[:2]}, method)
+    assert first.names == ["[CLS]", "all", "is", "grist", "[SEP]"]
+    assert (len(first.values), len(second.values)) == (5, 10)
+
+
+def test_attributions_of_tokens_add_up_to_what_the_answer_moved(rig: Rig, sentiment: Path) -> None:
+    """Completeness (Sundararajan, Taly, Yan 2017, proposition 1), from a text of padding under the same mask."""
+    version = rig.bring(sentiment).version
+    (explained,) = _explained(version, {"text": TEXTS[:1]}, "integrated-gradients")
+    model = transformers.BertForSequenceClassification.from_pretrained(sentiment)
+    tokens = torch.from_numpy(version.preprocessing.apply({"text": TEXTS[:1]})["tokens"])
+    with torch.no_grad():
+        ends = [model(ids, torch.ones_like(tokens)).logits.softmax(1) for ids in (tokens, torch.zeros_like(tokens))]
+    moved = float(ends[0][0, explained.target] - ends[1][0, explained.target])
+    assert sum(explained.values) == pytest.approx(moved, abs=1e-4)
 
 
 def test_a_bare_encoder_takes_ids_and_gives_its_states(rig: Rig, tmp_path: Path) -> None:
@@ -93,6 +113,8 @@ def test_a_vision_transformer_takes_pictures_normalised_as_its_folder_says(rig: 
     found = rig.bring(folder)
     assert found.manifest.signature.labels == ("cat", "dog", "eel")
     outputs = found.version.outputs({"image": pictures})
+    explained = _explained(found.version, {"image": pictures[:1]}, "integrated-gradients")[0]
+    assert np.shape(explained.values) == (8, 8)
     np.testing.assert_allclose(outputs["probabilities"], logits.softmax(dim=1).numpy(), rtol=1e-4)
 
 

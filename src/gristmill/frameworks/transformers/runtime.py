@@ -11,7 +11,7 @@ import transformers
 from safetensors import SafetensorError
 
 from gristmill.bundles.manifest import Manifest
-from gristmill.core.errors import CorruptBundle
+from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.transformers.folder import read_folder
 from gristmill.tasks.protocol import ModelOutput, Tensors
@@ -24,7 +24,7 @@ _CLASSES = {
 
 
 class TransformersRuntime:
-    """See frameworks/protocol.Runtime."""
+    """See frameworks/protocol.Runtime and Differentiable."""
 
     def __init__(self, model: Any, padding: int, device: torch.device) -> None:
         self._model, self._padding, self._device = model.to(device), padding, device
@@ -45,6 +45,15 @@ class TransformersRuntime:
         output = self._model(**{name: torch.from_numpy(values).to(self._device) for name, values in given.items()})
         result: np.ndarray = output[0].float().cpu().numpy()  # logits, or the last hidden state
         return result
+
+    def integrated_gradients(
+        self, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int
+    ) -> tuple[Tensors, np.ndarray]:
+        from gristmill.frameworks.transformers.gradients import integrated_gradients
+
+        if "tokens" not in inputs and "image" not in inputs:
+            raise Unprocessable("A bare encoder answers with states and no scores: nothing of it can be explained.")
+        return integrated_gradients(self._model, self._padding, inputs, baselines, targets, steps)
 
     def close(self) -> None:
         del self._model
