@@ -24,10 +24,12 @@ import numpy as np
 
 from gristmill.core import plugins
 from gristmill.core.types import Resources, Signature
+from gristmill.frameworks.importing import Exporter
 from gristmill.frameworks.protocol import Runtime, Split, Trainer, TrainJob
 from gristmill.tasks.recipe import parse_recipe
 
-FRAMEWORKS = ("torch", "keras", "tensorflow")
+FRAMEWORKS = ("torch", "keras", "tensorflow", "onnx")
+_TRAINED_IN = {"onnx": "torch"}  # and exported
 MODELS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "mlp": ({"task": "tabular-classification", "architecture": {"name": "mlp", "hidden": [64, 64]}}, (30,)),
     "cnn": ({"task": "image-classification", "architecture": {"name": "cnn"}}, (1, 28, 28)),
@@ -52,15 +54,19 @@ def load(framework: str, model: str, bundle: Path) -> Runtime:
     recipe, row = MODELS[model]
     chance = np.random.default_rng(0)
     split = Split({"input": chance.normal(size=(128, *row)).astype(np.float32)}, chance.integers(0, 3, 128))
-    parsed = parse_recipe({"name": "bench", "data": {"dataset": "noise"}, "framework": framework,
+    made_in = _TRAINED_IN.get(framework, framework)
+    parsed = parse_recipe({"name": "bench", "data": {"dataset": "noise"}, "framework": made_in,
                            "training": {"epochs": 1}} | recipe)  # fmt: skip
     job = TrainJob(parsed, split, split, 3, None, bundle / "checkpoints", 0, Resources(1.0), 1e9)
-    trainer: Trainer = plugins.load("trainers", framework)()
+    trainer: Trainer = plugins.load("trainers", made_in)()
     trained = trainer.train(job, Silent(), bundle / "weights")
     manifest: Any = SimpleNamespace(
         task=parsed.task, architecture=trained.architecture, signature=Signature(parsed.task, (), ())
     )
-    runtime: type[Runtime] = plugins.load("runtimes", trained.runtime)
+    if framework != made_in:
+        exporter: Exporter = plugins.load("exporters", f"{made_in}-{framework}")()
+        exporter.export(bundle, manifest, {"input": split.inputs["input"][:2]}, bundle / "weights")
+    runtime: type[Runtime] = plugins.load("runtimes", trained.runtime if framework == made_in else framework)
     return runtime.load(bundle, manifest, Resources(1.0))
 
 
