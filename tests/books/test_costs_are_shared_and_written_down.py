@@ -72,6 +72,14 @@ def test_shared_cost_is_spread_by_what_each_one_used() -> None:
     assert balances(database)["assets:model:wheat"] == 66_666_667
 
 
+def test_what_the_platform_granted_to_nobody_is_shared_cost_at_the_price_of_a_grant() -> None:
+    database = books(run(), events.capacity_idle(TENANT, NOON, NOON + 600, 3600.0, 7200.0, 0.0))
+    assert balances(database)["shared:platform"] == 40_000 + 10_000
+    with database.write() as connection:
+        allocate(connection, TENANT, "platform", Spread.uniform, NOON, id_="a")
+    assert balances(database)["assets:model:digits"] == 50_000
+
+
 def test_costs_in_two_currencies_are_in_no_proportion() -> None:
     database = books(run(), hours("model:wheat", rate="10EUR"), team_hours())
     with database.write() as connection, pytest.raises(Unprocessable, match="in no proportion"):

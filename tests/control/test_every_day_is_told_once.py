@@ -12,9 +12,11 @@ from gristmill.books.check import check
 from gristmill.books.posting import deliver
 from gristmill.books.records import sums
 from gristmill.control.daily import DAY_S, Daily
+from gristmill.control.idle_capacity import IdleCapacity, free
 from gristmill.control.platform import Platform
 from gristmill.control.storage import Owned, kept
 from gristmill.core.settings import Settings
+from gristmill.core.types import Resources
 from gristmill.store.outbox import pending
 from tests.control.rig import BY, add_version
 
@@ -89,6 +91,21 @@ def test_a_version_that_is_written_down_by_time_is_due_every_day(mill: Platform,
             deliver(connection, events.Event(item.event, item.tenant, item.kind, item.payload, item.happened_at))
         (row,) = sums(connection, BY.tenant, ("currency",), accounts=("amortised:version:wine@1",))
         assert row["micro"] == -10_000_000
+
+
+def test_what_is_granted_to_nobody_is_told_as_idle_capacity(mill: Platform, clock: Hands) -> None:
+    idle = IdleCapacity(mill)
+    for _ in range(61):
+        idle.step()
+        clock.at += 10
+    (told_,) = told(mill, "capacity.idle")
+    assert (told_["from"], told_["to"], told_["core_s"]) == (MONDAY + 3600, MONDAY + 4200, 2 * 600.0)
+
+
+def test_no_less_than_nothing_is_free() -> None:
+    total = Resources(2.0, 2**31, 0)
+    assert free(total, Resources(0.5, 2**30, 0)) == (1.5, 1.0, 0.0)
+    assert free(total, Resources(3.0, 2**32, 0)) == (0.0, 0.0, 0.0)
 
 
 def test_a_blob_that_two_own_is_paid_by_both_for_the_time_they_had_it() -> None:

@@ -114,6 +114,12 @@ def storage_used(
     return Event(derived_id("storage.used", tenant, repr(start)), tenant, "storage.used", payload, end)
 
 
+def capacity_idle(tenant: str, start: float, end: float, core_s: float, gib_s: float, gpu_s: float) -> Event:
+    """What the platform granted to nobody from `start` to `end`."""
+    payload = {"from": start, "to": end, "core_s": core_s, "gib_s": gib_s, "gpu_s": gpu_s}
+    return Event(derived_id("capacity.idle", tenant, repr(start)), tenant, "capacity.idle", payload, end)
+
+
 def cost_allocated(
     tenant: str, id_: str, pool: str, spread: str, metric: str | None, targets: list[dict[str, Any]], happened_at: float
 ) -> Event:

@@ -22,8 +22,8 @@ from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS, EXCHANGE, P
 from gristmill.books.records import Row
 
 KIND = "rerated"
-RATED_KINDS = ("run.used", "replica.used", "usage.posted", "hours.declared", "storage.used", "dataset.added",
-               "data.paid", "service.bought")  # fmt: skip
+RATED_KINDS = ("run.used", "replica.used", "usage.posted", "hours.declared", "storage.used", "capacity.idle",
+               "dataset.added", "data.paid", "service.bought")  # fmt: skip
 _CARDS = {"inputs": COST, "revenue": PRICE, "emissions": EMISSIONS}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gristmill.control import records, rollouts
 from gristmill.control.daily import Daily
 from gristmill.control.gateways import Gateways
+from gristmill.control.idle_capacity import IdleCapacity
 from gristmill.control.platform import Platform
 from gristmill.control.replicas import Replicas
 from gristmill.control.rollouts import Action, Scene
@@ -33,6 +34,7 @@ class Controller:
         self._scheduler = Scheduler(platform, engine)
         self._shipper = Shipper(platform, self._gateways)
         self._daily = Daily(platform)
+        self._idle_capacity = IdleCapacity(platform)
 
     def run(self) -> None:
         """Until the platform is told to stop, and everything has ended."""
@@ -55,6 +57,7 @@ class Controller:
         self._replicas.step(pushed and not decided)
         self._scheduler.step()
         self._safely(self._daily.step)
+        self._safely(self._idle_capacity.step)
         self._observe()
 
     def _safely(self, act: Callable[[], None]) -> None:

@@ -8,6 +8,7 @@ from gristmill.books.book import Book
 from gristmill.books.events import Event
 from gristmill.books.ledger import Posting
 from gristmill.books.rules import (
+    capacity_idle,
     cost_allocated,
     cost_inherited,
     data_paid,
@@ -45,6 +46,7 @@ RULES: dict[str, Rule] = {
     "service.bought": service_bought.postings,
     "storage.used": storage_used.postings,
     "replica.used": replica_used.postings,
+    "capacity.idle": capacity_idle.postings,
     "usage.posted": usage_posted.postings,
     "version.retired": version_retired.postings,
     "rerated": rerated.postings,
