@@ -50,6 +50,17 @@ def test_a_taken_port_is_named_and_nothing_is_started(stopped: Platform) -> None
     assert not (stopped.home / "settings.toml").exists()
 
 
+def test_a_taken_grpc_port_is_said_and_the_rest_is_served(stopped: Platform) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", stopped.grpc_port))
+        other.listen()
+        refused = stopped.cli("up", *ports(stopped), "--grpc-port", str(stopped.grpc_port), check=False)
+        assert (refused.returncode, str(stopped.grpc_port) in refused.stderr) == (1, True)
+        up = stopped.json("up", *ports(stopped))
+        assert (up["state"], up["grpc_address"]) == ("ready", None)
+        assert "not served" in stopped.cli("up").stdout
+
+
 def test_the_doctor_looks_at_the_machine_and_fails_only_for_what_keeps_it_from_working(stopped: Platform) -> None:
     stopped.environment["GRISTMILL_INFERENCE_PORT"] = str(stopped.inference_port)
     stopped.environment["GRISTMILL_CONTROL_PORT"] = str(stopped.control_port)

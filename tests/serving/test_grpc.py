@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """An endpoint that takes 0.3 s; keys with limits."""
     folder = tmp_path_factory.mktemp("slow")
     bundle = make_bundle(folder / "bundle", seconds=0.3)
-    with rig(folder, free_port(), grpc_port=free_port(), drain_timeout_s=5.0) as made:
+    with rig(folder, free_port(), grpc_port=free_port(), client_idle_timeout_s=1.0) as made:
         made.serve("tiny", ("tiny@1", bundle, 100, [made.add_worker(bundle)]))
         made.push()
         made.start_gateway()
@@ -190,6 +191,14 @@ def test_clients_that_leave_take_their_work_with_them(slow: Rig) -> None:
 def in_flight(served: Rig) -> int:
     metrics = served.get("/metrics").body.decode()
     return int(metrics.partition('gristmill_in_flight{tenant="t",endpoint="tiny",version="tiny@1"} ')[2].split()[0])
+
+
+@pytest.mark.parametrize("sent", [b"", b"PRI * HT", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"])
+def test_a_connection_that_does_not_become_grpc_is_closed(slow: Rig, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", slow.grpc_port), timeout=20) as connection:
+        connection.sendall(sent)
+        while connection.recv(4096):
+            pass  # what the server has to say before it closes: a TimeoutError here fails the test
 
 
 TENSORS = some.builds(

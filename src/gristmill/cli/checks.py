@@ -95,7 +95,8 @@ def disk(settings: Settings) -> Finding:
 
 def ports(settings: Settings) -> Finding:
     if installation.running(settings):
-        return Finding("ok", f"The platform is up on ports {settings.inference_port} and {settings.control_port}.")
+        here = f"{settings.inference_port}, {settings.control_port} and {settings.grpc_port}"
+        return Finding("ok", f"The platform is up on ports {here}.")
     wanted = {"inference": settings.inference_port, "control": settings.control_port}
     taken = [f"{port} ({name})" for name, port in wanted.items() if not network.free(settings.host, port)]
     if taken:
@@ -104,7 +105,10 @@ def ports(settings: Settings) -> Finding:
             f"Taken by another program: {', '.join(taken)}.",
             "Use `gristmill up --inference-port PORT --control-port PORT`.",
         )
-    return Finding("ok", f"{settings.inference_port} and {settings.control_port} are free.")
+    if not network.free(settings.host, settings.grpc_port):
+        found = f"Taken by another program: {settings.grpc_port} (gRPC). REST would be served without it."
+        return Finding("warn", found, "Use `gristmill up --grpc-port PORT`.")
+    return Finding("ok", f"{settings.inference_port}, {settings.control_port} and {settings.grpc_port} are free.")
 
 
 def sqlite(settings: Settings) -> Finding:

@@ -17,6 +17,7 @@ from gristmill.serving.gateway.serving import Serving
 
 _log = logging.getLogger(__name__)
 _ENVELOPE_BYTES = 64 * 1024  # what names, shapes and parameters may take beside the tensors
+_CALLS_A_CONNECTION = 1024  # those beyond wait at the client; without this one connection could open millions
 _IDLE_MS = 75_000  # as for REST: longer than the 60 s after which common proxies drop an idle connection
 
 
@@ -71,6 +72,8 @@ def _options(spec: GatewaySpec) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", int(spec.reuse_port)),
         ("grpc.max_receive_message_length", spec.max_body_bytes + _ENVELOPE_BYTES),  # of what a message inflates to
         ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", _CALLS_A_CONNECTION),
+        ("grpc.server_handshake_timeout_ms", round(spec.client_idle_timeout_s * 1e3)),
         ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.keepalive_time_ms", _IDLE_MS),
         ("grpc.keepalive_timeout_ms", round(spec.client_idle_timeout_s * 1e3)),
