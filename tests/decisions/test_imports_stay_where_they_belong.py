@@ -9,7 +9,7 @@ from sys import executable
 import pytest
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "captum", "sqlalchemy", "pandas", "pyarrow")
+HEAVY = ("torch", "tensorflow", "keras", "captum", "sqlalchemy", "pandas", "pyarrow")
 
 
 def test_the_contracts_of_the_rooms_hold() -> None:
@@ -24,9 +24,12 @@ def test_the_contracts_of_the_rooms_hold() -> None:
         ("gristmill.cli.main, gristmill.cli.platform, gristmill.cli.train, gristmill.cli.books", HEAVY),
         ("gristmill.client.sync, gristmill.client.asynchronous", HEAVY),
         ("gristmill.serving.gateway.__main__", (*HEAVY, "fastapi", "httpx2")),
-        ("gristmill.serving.worker.__main__", ("sqlalchemy", "pandas", "fastapi", "httpx2")),
-        ("gristmill.lab.run", ("sqlalchemy", "fastapi", "httpx2")),
-        ("gristmill.control.controller", ("torch", "captum")),
+        (
+            "gristmill.serving.worker.__main__",
+            ("torch", "tensorflow", "keras", "sqlalchemy", "pandas", "fastapi", "httpx2"),
+        ),
+        ("gristmill.lab.run", ("torch", "tensorflow", "keras", "sqlalchemy", "fastapi", "httpx2")),
+        ("gristmill.control.controller", ("torch", "tensorflow", "keras", "captum")),
         ("gristmill.core.types, gristmill.core.settings", (*HEAVY, "numpy", "pydantic")),
     ],
 )

@@ -196,6 +196,19 @@ class Exercise:
         scores = np.asarray(self.version(f"wine-{name}").runtime.infer({"features": x}))
         return {"accuracy": metrics["test/accuracy"], "files": files, "scores": scores.tolist()}
 
+    def several(self) -> dict[str, Any]:
+        """On one device and on two: the processor as two devices, an odd row in each epoch's last step."""
+        from gristmill.frameworks.tensorflow import trainer
+
+        recipe = WINE | {"training": {"epochs": 5, "batch_size": 31}, "regularisation": {"ema": 0.9, "clip_norm": 1.0}}
+        one = self.run("wine-one", "wine", recipe)
+        trainer.strategy = two_processors
+        two = self.run("wine-two", "wine", recipe)
+        far = [
+            float(np.abs(a - b).max()) for a, b in zip(self.weights("wine-one"), self.weights("wine-two"), strict=True)
+        ]
+        return {"furthest": max(far), "losses": [one["train/loss"], two["train/loss"]]}
+
     def refused(self) -> dict[str, str]:
         changes: dict[str, tuple[str, dict[str, Any]]] = {
             "architecture": ("wine", WINE | {"architecture": {"name": "resnet"}}),
@@ -222,6 +235,12 @@ LOSSES: dict[str, dict[str, Any]] = {
     "mae": {"name": "mae"},
     "huber": {"name": "huber", "delta": 0.5},
 }
+
+
+def two_processors() -> Any:
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 OWN = {
@@ -286,6 +305,12 @@ def main(framework: str, folder: Path) -> dict[str, Any]:
     exercise = Exercise(framework, folder)
     parts = [exercise.resumed, exercise.tables, exercise.texts, exercise.losses, exercise.refused, exercise.own]
     parts = parts[-1:] if framework == "torch" else parts  # the rest is in tests/lab
+    if framework == "tensorflow":
+        import tensorflow as tf
+
+        processor = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+        parts.append(exercise.several)
     report: dict[str, Any] = {part.__name__: part() for part in parts}
     return report | {"torch": "torch" in sys.modules}
 

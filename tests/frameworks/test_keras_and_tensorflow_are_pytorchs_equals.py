@@ -95,3 +95,9 @@ def test_what_cannot_be_is_refused_by_name(exercised: Exercised, framework: str)
 @both
 def test_a_process_loads_no_framework_but_its_own(exercised: Exercised, framework: str) -> None:
     assert not exercised(framework)["torch"]
+
+
+def test_two_devices_share_each_step_and_end_where_one_does(exercised: Exercised) -> None:
+    found = exercised("tensorflow")["several"]
+    assert found["furthest"] < 1e-4
+    assert found["losses"][0] == pytest.approx(found["losses"][1], abs=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from gristmill.core.types import Resources
 
@@ -29,6 +30,19 @@ def use_granted(resources: Resources) -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
         return  # another part of the process has computed already: what it was granted stays
+
+
+def strategy() -> Any:
+    """One device as it is; several share each step's rows, with their variables mirrored."""
+    several = len(tf.config.list_logical_devices("GPU")) > 1
+    return tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy()
+
+
+def summed(values: Any) -> Any:
+    """Over the devices that compute a step."""
+    if tf.distribute.get_strategy().num_replicas_in_sync == 1:
+        return values
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
 def make_deterministic(seed: int) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.on_tensorflow.data import TensorSplit
+from gristmill.frameworks.on_tensorflow.devices import summed
 from gristmill.frameworks.on_tensorflow.losses import build_loss
 from gristmill.frameworks.on_tensorflow.optimisers import build_optimiser
 from gristmill.frameworks.on_tensorflow.regularisation import clipped, follow, mixture, penalty
@@ -17,6 +18,9 @@ from gristmill.frameworks.protocol import TrainJob
 from gristmill.frameworks.training import Course
 
 _EVALUATION_ROWS = 512
+# how a variable's copies on several devices stay one: equal on each, or the sum of all
+_ALIKE = tf.VariableAggregation.ONLY_FIRST_REPLICA
+_ADDED = {"synchronization": tf.VariableSynchronization.ON_READ, "aggregation": tf.VariableAggregation.SUM}
 
 
 class Network(Protocol):
@@ -57,9 +61,10 @@ class GraphLearner:
         self.optimiser = build_optimiser(self.recipe.optimiser, rates, self.trainable)
         self.average = self._copies() if self.recipe.regularisation.ema else []
         self.best: list[np.ndarray] = []
-        self.steps = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.loss_sum = tf.Variable(0.0, dtype=tf.float64, trainable=False)
-        self.loss_rows = tf.Variable(0.0, dtype=tf.float64, trainable=False)
+        self.steps = tf.Variable(0, dtype=tf.int64, trainable=False, aggregation=_ALIKE)
+        self.loss_sum, self.loss_rows = (
+            tf.Variable(0.0, dtype=tf.float64, trainable=False, **_ADDED) for _ in range(2)
+        )
         self._pass: Callable[..., Any] = self._forward_and_back
         if self.recipe.training.compile:
             self._pass = tf.function(self._forward_and_back, jit_compile=True, reduce_retracing=True)
@@ -69,7 +74,7 @@ class GraphLearner:
         )
 
     def _copies(self) -> list[Any]:
-        return [tf.Variable(variable, trainable=False) for variable in self.network.weights]
+        return [tf.Variable(variable, trainable=False, aggregation=_ALIKE) for variable in self.network.weights]
 
     def update(self, x: Any, y: Any) -> Any:
         """One optimiser step on rows x, y, inside a graph; the epoch's mean loss so far."""
@@ -84,9 +89,9 @@ class GraphLearner:
 
     def _gradients(self, x: Any, y: Any, seed: Any) -> Sequence[Any]:
         """Of the mean loss over the step's rows, in forward passes of `batch_size` rows, and of the penalties."""
-        rows = tf.shape(y)[0]
+        rows = summed(tf.shape(y)[0])
         accumulated = self.recipe.training.accumulate > 1
-        gradients = self._accumulated(x, y, seed, rows) if accumulated else self._counted(x, y, seed, rows)
+        gradients = summed(self._accumulated(x, y, seed, rows) if accumulated else self._counted(x, y, seed, rows))
         if not (self.recipe.regularisation.l1 or self.recipe.regularisation.l2):
             return gradients
         with tf.GradientTape() as tape:
@@ -103,7 +108,7 @@ class GraphLearner:
             return start + size, [total + gradient for total, gradient in zip(sums, found, strict=True)]
 
         nothing = [tf.zeros(variable.shape) for variable in self.trainable]
-        goes_on = lambda start, _: start < rows  # noqa: E731
+        goes_on = lambda start, _: start < tf.shape(y)[0]  # noqa: E731
         _, sums = tf.while_loop(goes_on, add, (tf.constant(0), nothing), parallel_iterations=1)
         found: Sequence[Any] = sums
         return found
@@ -112,10 +117,11 @@ class GraphLearner:
         """The pass's share in the step's gradients; its loss is noted."""
         loss, gradients = self._pass(x, y, seed)
         count = tf.cast(tf.shape(y)[0], tf.float64)
-        self.loss_sum.assign_add(tf.cast(loss, tf.float64) * count)
+        self.loss_sum.assign_add(tf.math.multiply_no_nan(tf.cast(loss, tf.float64), count))
         self.loss_rows.assign_add(count)
         share = tf.cast(count, tf.float32) / tf.cast(rows, tf.float32)
-        return [gradient * share for gradient in gradients]
+        # a device that got no row of an epoch's last step has no mean, and no share either
+        return [tf.math.multiply_no_nan(gradient, share) for gradient in gradients]
 
     def _forward_and_back(self, x: Any, y: Any, seed: Any) -> tuple[Any, list[Any]]:
         alpha = self.recipe.regularisation.mixup
@@ -130,7 +136,7 @@ class GraphLearner:
         return loss, [tf.convert_to_tensor(gradient) for gradient in found]  # an embedding's rows become a matrix
 
     def train_loss(self) -> float:
-        return float(self.loss_sum.numpy() / max(1.0, self.loss_rows.numpy()))
+        return float(tf.convert_to_tensor(self.loss_sum)) / max(1.0, float(tf.convert_to_tensor(self.loss_rows)))
 
     def forget_loss(self) -> None:
         self.loss_sum.assign(0.0)
@@ -159,7 +165,7 @@ class GraphLearner:
             kept.assign(value)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        tensors = {name: variable.numpy() for name, variable in self._changing().items()}
+        tensors = {name: tf.convert_to_tensor(variable).numpy() for name, variable in self._changing().items()}
         return tensors | {f"best/{place}": values for place, values in enumerate(self.best)}, {}
 
     def restore(self, tensors: Mapping[str, np.ndarray], numbers: Mapping[str, Any]) -> None:

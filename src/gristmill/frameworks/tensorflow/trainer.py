@@ -9,7 +9,7 @@ import msgspec
 import tensorflow as tf
 
 from gristmill.frameworks.architectures import chosen
-from gristmill.frameworks.on_tensorflow.devices import make_deterministic, use_granted
+from gristmill.frameworks.on_tensorflow.devices import make_deterministic, strategy, use_granted
 from gristmill.frameworks.on_tensorflow.learner import GraphLearner
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.tensorflow.architectures.shapes import build
@@ -38,12 +38,14 @@ class TensorFlowLearner(GraphLearner):
 
     def __init__(self, job: TrainJob, course: Course) -> None:
         self.architecture, self.shapes = chosen(job)
-        network, evaluated = (self._build(job) for _ in range(2))
-        if job.recipe.training.precision == "bf16":
-            network.compute = tf.bfloat16
-        super().__init__(job, course, network, evaluated)
-        self._rows = course.rows
-        self._step = tf.function(lambda steps: self.update(*next(steps)))
+        self._strategy, self._rows = strategy(), course.rows
+        evaluated = self._build(job)
+        with self._strategy.scope():
+            network = self._build(job)
+            if job.recipe.training.precision == "bf16":
+                network.compute = tf.bfloat16
+            super().__init__(job, course, network, evaluated)
+        self._step = tf.function(lambda steps: self._strategy.run(self.update, next(steps)))
 
     def _build(self, job: TrainJob) -> TensorFlowNetwork:
         if job.own is None:
@@ -52,7 +54,8 @@ class TensorFlowLearner(GraphLearner):
         return build_network(job, self.architecture, self.shapes)
 
     def begin_epoch(self, epoch: int, place: int) -> None:
-        self._steps: Any = iter(self.train.stream(self.job.seed, epoch, epoch + 1, self._rows, place))
+        steps = self.train.stream(self.job.seed, epoch, epoch + 1, self._rows, place)
+        self._steps: Any = iter(self._strategy.experimental_distribute_dataset(steps))
 
     def step(self, step: int) -> None:
         self._step(self._steps)
