@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.books import events
@@ -44,6 +44,7 @@ def test_the_parts_of_shared_cost_sum_to_it_by_largest_remainder() -> None:
     assert [found[f"assets:model:{name}"] for name in ("rye", "wheat", "oats")] == [4, 3, 3]
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**12), st.lists(st.integers(0, 10**6), min_size=1, max_size=6))
 def test_whatever_the_weights_nothing_is_lost(micro: int, weights: list[int]) -> None:
     targets = {f"m{number}": weight for number, weight in enumerate(weights)}
@@ -195,6 +196,7 @@ def test_the_platforms_serving_is_no_part_of_an_asset() -> None:
     assert balances(books(dataset(), made(run_id=None), replica()))[VERSION] == before
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 10**6), max_size=20), st.integers(1, 10**7))
 def test_time_writes_down_everything_and_no_more(value: int, steps: list[int], end: int) -> None:
     left, now = value, 0
@@ -205,6 +207,7 @@ def test_time_writes_down_everything_and_no_more(value: int, steps: list[int], e
         assert left == 0 or now < end
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**15), st.integers(0, 10**8), st.integers(0, 10**8), st.integers(1, 10**8))
 def test_decay_in_two_steps_is_decay_in_one_to_the_micro_unit(value: int, first: int, second: int, half: int) -> None:
     left = value - economic_decay(value, first, half)

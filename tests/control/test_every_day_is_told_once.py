@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.books import events
@@ -114,6 +114,7 @@ def test_a_blob_that_two_own_is_paid_by_both_for_the_time_they_had_it() -> None:
     assert kept(shared, MONDAY, MONDAY + DAY_S) == {"mill": {"dataset:rye@1": 667}, "baker": {"dataset:rye@4": 333}}
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.floats(-DAY_S, DAY_S * 2)), max_size=20))
 def test_what_is_stored_is_paid_once_however_it_is_shared(rows: list[tuple[int, int, float]]) -> None:
     blobs = [Owned(f"sha256:{digest}", 999, f"t{tenant}", f"dataset:{at}", MONDAY + at) for digest, tenant, at in rows]

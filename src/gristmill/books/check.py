@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gristmill.books import accounts, records
+from gristmill.books import accounts, records, usage_records
 from gristmill.books.records import Connection
 from gristmill.books.usage import KIND
 
@@ -48,10 +48,10 @@ def _orphans(connection: Connection) -> Iterator[str]:
 
 
 def _usage(connection: Connection) -> Iterator[str]:
-    unposted = records.unposted_usage(connection)
+    unposted = usage_records.unposted_usage(connection)
     if unposted:
         yield f"{unposted} usage records are posted by no event."
-    rows = records.usage_by_event(connection)
+    rows = usage_records.usage_by_event(connection)
     for event in records.events_of_kind(connection, KIND):
         found = rows.pop(event["id"], None)
         for name in ("requests", "items", "compute_us"):

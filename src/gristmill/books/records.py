@@ -16,7 +16,6 @@ from gristmill.store.database import insert_new
 from gristmill.store.tables import (
     balances,
     conflicts,
-    cursors,
     dataset_versions,
     events,
     postings,
@@ -34,12 +33,12 @@ _SUMMED = ("micro", "quantity", "unknown", "entries", "band")
 _OPTIONAL = ("unit", "rate", "model", "version", "endpoint", "run", "item")
 _DAY_S = 86_400
 _EVER = "ever"
-_IDS_A_STATEMENT = 500
 
 Row = dict[str, Any]
 
 
-def _rows(connection: Connection, query: Select[Any]) -> list[Row]:
+def rows_of(connection: Connection, query: Select[Any]) -> list[Row]:
+    """A query's rows as dicts."""
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
@@ -152,7 +151,7 @@ def _sum_key(tenant: str, span: str, dimensions: Row) -> str:
 
 def postings_of(connection: Connection, event: str) -> list[Row]:
     query = select(postings).where(postings.c.event == event).order_by(postings.c.number)
-    return _rows(connection, query)
+    return rows_of(connection, query)
 
 
 def list_postings(
@@ -168,7 +167,7 @@ def list_postings(
             or_(column == account, column.startswith(f"{account}:", autoescape=True),
                 column.endswith(f":{account}", autoescape=True), column.contains(f":{account}:", autoescape=True))
         )  # fmt: skip
-    return _rows(connection, query)
+    return rows_of(connection, query)
 
 
 def sums(
@@ -255,49 +254,6 @@ def rates_of(connection: Connection, tenant: str) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(_RATES, {"of_tenant": tenant}).mappings()]
 
 
-# --- usage -----------------------------------------------------------------------------------------------------
-_USAGE_TYPES = {
-    column.name: {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "bigint", "JSON": "text"}.get(
-        str(column.type), "float8"
-    )
-    for column in usage.c
-}
-
-
-def insert_usage(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Rows in the order of the table's columns, `tokens` as JSON text.
-
-    Straight to the driver, each database in its own way: some 3 times as fast as through SQLAlchemy.
-    """
-    columns = ", ".join(_USAGE_TYPES)
-    if connection.dialect.name == "sqlite":
-        marks = ", ".join("?" * len(_USAGE_TYPES))
-        connection.exec_driver_sql(f"INSERT INTO usage ({columns}) VALUES ({marks})", list(rows))
-        return
-    arrays = ", ".join(f"%s::{type_}[]" for type_ in _USAGE_TYPES.values())
-    chosen = columns.replace("tokens", "tokens::json")
-    statement = f"INSERT INTO usage ({columns}) SELECT {chosen} FROM unnest({arrays}) AS given ({columns})"
-    connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*rows, strict=True)))
-
-
-def stored_usage(connection: Connection, ids: Sequence[str]) -> list[Row]:
-    found: list[Row] = []
-    for start in range(0, len(ids), _IDS_A_STATEMENT):
-        part = ids[start : start + _IDS_A_STATEMENT]
-        found.extend(_rows(connection, select(usage).where(usage.c.id.in_(part))))
-    return found
-
-
-def cursor(connection: Connection, name: str) -> int:
-    return connection.execute(select(cursors.c.position).where(cursors.c.name == name)).scalar() or 0
-
-
-def move_cursor(connection: Connection, name: str, position: int) -> None:
-    statement = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(cursors)
-    moved = statement.on_conflict_do_update(index_elements=["name"], set_={"position": statement.excluded.position})
-    connection.execute(moved, {"name": name, "position": position})
-
-
 # --- whether a thing exists ------------------------------------------------------------------------------------
 def run_exists(connection: Connection, tenant: str, run: str) -> bool:
     return _any(connection, select(runs.c.id).where(runs.c.tenant == tenant, runs.c.id == run))
@@ -344,7 +300,7 @@ def count(connection: Connection, table: str, tenant: str | None = None) -> int:
 def unbalanced_events(connection: Connection) -> list[Row]:
     total = func.sum(postings.c.micro)
     query = select(postings.c.event, postings.c.currency, total.label("micro"))
-    return _rows(connection, query.group_by(postings.c.event, postings.c.currency).having(total != 0))
+    return rows_of(connection, query.group_by(postings.c.event, postings.c.currency).having(total != 0))
 
 
 def orphan_postings(connection: Connection) -> list[int]:
@@ -355,21 +311,6 @@ def orphan_postings(connection: Connection) -> list[int]:
 def events_without_postings(connection: Connection) -> list[str]:
     query = select(events.c.id).where(~select(postings.c.number).where(postings.c.event == events.c.id).exists())
     return list(connection.execute(query).scalars())
-
-
-def unposted_usage(connection: Connection) -> int:
-    query = select(func.count()).select_from(usage).outerjoin(events, events.c.id == usage.c.event)
-    return int(connection.execute(query.where(events.c.id.is_(None))).scalar_one())
-
-
-def usage_by_event(connection: Connection) -> dict[str, Row]:
-    query = select(
-        usage.c.event,
-        func.count().label("requests"),
-        func.sum(usage.c["items"]).label("items"),
-        func.sum(usage.c.compute_us).label("compute_us"),
-    ).group_by(usage.c.event)
-    return {row["event"]: row for row in _rows(connection, query)}
 
 
 def events_of_kind(connection: Connection, kind: str) -> Iterator[Row]:
@@ -396,7 +337,7 @@ def _wrong_sums(connection: Connection, table: Table) -> list[Row]:
         kept.c.entries != true.c.entries,
     )  # fmt: skip
     account = func.coalesce(kept.c.account, true.c.account).label("account")
-    return _rows(connection, select(account).select_from(joined).where(differ))
+    return rows_of(connection, select(account).select_from(joined).where(differ))
 
 
 def _by_account(table: Any, entries: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gristmill.books import rate_cards, records
+from gristmill.books import rate_cards, records, usage_records
 from gristmill.books.events import Event
 from gristmill.books.posting import post
 from gristmill.books.records import Connection, Row
@@ -41,7 +41,7 @@ class Alike(NamedTuple):
 
 def cursor(connection: Connection, source: str) -> int:
     """How far `source` (a journal) is posted; 0 when nothing is."""
-    return records.cursor(connection, _cursor(source))
+    return usage_records.cursor(connection, _cursor(source))
 
 
 def post_usage(
@@ -65,9 +65,9 @@ def post_usage(
         post(connection, event, now)
     _before_rows()
     if rows:
-        records.insert_usage(connection, rows)
+        usage_records.insert_usage(connection, rows)
     _before_cursor()
-    records.move_cursor(connection, _cursor(source), position)
+    usage_records.move_cursor(connection, _cursor(source), position)
     return len(rows)
 
 
@@ -78,7 +78,7 @@ def _fresh(connection: Connection, batch: Sequence[UsageRecord], now: float) -> 
         first = by_id.setdefault(record.id, record)
         if first is not record:
             again.append((record, first))
-    stored = records.stored_usage(connection, list(by_id))
+    stored = usage_records.stored_usage(connection, list(by_id))
     for record, first in again:
         if record != first:
             _refuse(connection, record, now)

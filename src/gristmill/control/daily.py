@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from gristmill.books import capitalisation, events, records
+from gristmill.books import capitalisation, events, records, usage_records
 from gristmill.control import bookkeeping
 from gristmill.control.platform import Platform
 from gristmill.control.storage import kept, owned
@@ -33,12 +33,12 @@ class Daily:
         if self._day == today:
             return
         with self._platform.database.write() as connection:
-            told = records.cursor(connection, _CURSOR)
+            told = usage_records.cursor(connection, _CURSOR)
             if told:
                 for day in range(max(told, today - _FARTHEST_DAYS), today):
                     self._tell(connection, day, Basis.measured if day == today - 1 else Basis.assumed)
             if today > told:
-                records.move_cursor(connection, _CURSOR, today)
+                usage_records.move_cursor(connection, _CURSOR, today)
         self._day = today
 
     def _tell(self, connection: records.Connection, day: int, basis: Basis) -> None:
