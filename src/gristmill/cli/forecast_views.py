@@ -29,7 +29,7 @@ def _curve(document: Document) -> list[RenderableType]:
     if "curve" not in document:
         return []
     curve = document["curve"]
-    said = f"{document['y']} at {_place(document)}: {interval(curve)} by {curve['chosen']}"
+    said = f"{document['y']} at {_place(document)}: {interval(curve)} by {curve['chosen']} (90 %)"
     return [said, *([curve["refused"]] if curve["refused"] else [])]
 
 
@@ -42,8 +42,11 @@ def _law(document: Document) -> list[RenderableType]:
         rows += [{"what": f"{kind} of {term['input']}", **term[kind]} for kind in ("coefficient", "exponent")]
     terms = " + ".join(f"A/{term['input']}^a" for term in law["terms"])
     fields: Fields = {"PARAMETER": "what", "VALUE [95 %]": interval}
-    said = f"{document['y']} at {_place(document)}: {interval(document['forecast'])}"
-    return [title(f"{document['y']} = floor + {terms}, from {document['runs']} runs"), table(rows, fields), said]
+    parts: list[RenderableType] = [title(f"{document['y']} = floor + {terms}, from {document['runs']} runs")]
+    parts.append(table(rows, fields))
+    if "forecast" in document:
+        parts.append(f"{document['y']} at {_place(document)}: {interval(document['forecast'])}")
+    return parts
 
 
 def _returns(document: Document) -> list[RenderableType]:

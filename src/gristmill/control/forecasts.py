@@ -110,11 +110,12 @@ def _attempts(made: Sequence[Version], tested: Sequence[Quality], spending: Spen
         if quality is None or not rows or recipe is None:
             continue
         training = recipe["training"]
-        examples = version.metrics["train/steps"] * training["batch_size"] * training.get("accumulate", 1)
+        steps_a_pass = math.ceil(rows / (training["batch_size"] * training.get("accumulate", 1)))
+        passes = version.metrics["train/steps"] / steps_a_pass
         error = 1 - quality.value if quality.higher_is_better else quality.value
-        inputs = {"rows": rows, "parameters": float(version.manifest.parameters), "passes": examples / rows,
+        inputs = {"rows": rows, "parameters": float(version.manifest.parameters), "passes": passes,
                   PEOPLE: spending.hours.get(version.reference, 0.0)}  # fmt: skip
-        if error > 0 and inputs["parameters"] > 0 and examples > 0:
+        if error > 0 and inputs["parameters"] > 0 and passes > 0:
             found.append(Attempt(version, inputs, error))
     return found
 

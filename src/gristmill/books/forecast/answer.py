@@ -1,4 +1,4 @@
-"""The answer to a forecast's question as a document: every figure with its 95 % interval, and sentences beside them."""
+"""The answer to a forecast's question as a document: every figure with its interval, and sentences beside them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gristmill.books.forecast.scaling import Fit
 from gristmill.core.errors import Unprocessable
 
 Document = dict[str, Any]
+_NO_EXPONENT = 1e-3
 _TAILS = (0.025, 0.975)
 
 
@@ -32,12 +33,15 @@ def answer(question: Question) -> Document:
         if lacking is not None:
             return document | {"points": _points(question, x, loss, None), "notes": [lacking]}
     fit = scaling.fit(question.x, x, loss)
-    document |= {"law": _law(fit), "forecast": _forecast(fit, place), "points": _points(question, x, loss, fit)}
+    document |= {"law": _law(fit), "points": _points(question, x, loss, fit)}
+    if "curve" not in document:
+        document["forecast"] = _forecast(fit, place)
     if question.target is not None:
         document["reach"] = [one._asdict() for one in reach(fit, place, question.target)]
     if question.served_tokens is not None:
         document["optimum"] = _optimum(question, fit, place)
-    return document | _money(question, fit, place)
+    document |= _money(question, fit, place)
+    return document | {"notes": [*document.get("notes", ()), *_without_effect(fit)]}
 
 
 def _lacking(question: Question, x: np.ndarray, loss: np.ndarray) -> str | None:
@@ -65,8 +69,7 @@ def _worth(question: Question, x: np.ndarray, place: np.ndarray, document: Docum
 
 
 def _curve(x: np.ndarray, loss: np.ndarray, at: float) -> Document:
-    found = learning_curve.forecast(x, loss, at)
-    return found._asdict() | {"candidates": [one._asdict() for one in found.candidates]}
+    return learning_curve.forecast(x, loss, at).document()
 
 
 def _law(fit: Fit) -> Document:
@@ -81,6 +84,16 @@ def _law(fit: Fit) -> Document:
     ]
     spread = float(np.sqrt(np.mean(fit.residuals**2)))
     return {"floor": ranges[0], "terms": terms, "residual": spread, "objective": fit.objective}
+
+
+def _without_effect(fit: Fit) -> list[str]:
+    """Inputs whose exponent may as well be zero or less: these runs do not show that more of them helps."""
+    lows = fit.interval()[0, 2::2]
+    return [
+        f"These runs do not show that more {name} lowers the loss: its exponent may be 0."
+        for name, low, middle in zip(fit.law.inputs, lows, fit.law.exponents, strict=True)
+        if low < _NO_EXPONENT or middle < _NO_EXPONENT
+    ]
 
 
 def _forecast(fit: Fit, place: np.ndarray) -> Document:

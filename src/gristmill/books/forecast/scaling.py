@@ -1,8 +1,8 @@
 """Scaling laws: L = E + Σ A_j / x_j^α_j, fitted to the logarithm of the loss by a Huber loss (δ = 1e-3), summed.
 
 Hoffmann et al., "Training Compute-Optimal Large Language Models" (2022), approach 3, as Besiroglu et al., "Chinchilla
-Scaling: A replication attempt" (2024) corrected it. log L is a log-sum-exp of the terms, so that all its parameters are
-free of bounds; log x is centred for the fit, which takes most of the correlation of A with α away.
+Scaling: A replication attempt" (2024) corrected it. log L is a log-sum-exp of the terms, so that E and A need no
+bounds; α is 10 / (1 + e^-γ); log x is centred for the fit, which takes most of the correlation of A with α away.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ BOOTSTRAPS = 400
 _FLOORS = (0.3, 0.7, 0.95)  # starts of E, as shares of the lowest loss
 _EXPONENTS = (0.15, 0.4, 1.0)
 _SIZES = (0.3, 1.0)  # starts of all terms together, over what the median loss has above the lowest loss's floor
+MOST = 10.0  # an exponent
+_STEEPEST, _NOTHING = 500.0, 1e-300  # for exponentials and logarithms to stay finite
+_SUNK, _RAISED = 0.02, 0.3  # floors, as shares of the lowest loss
 _LEAST_SPARE = 3  # runs more than parameters
 _COLLINEAR = 1e-6  # of the correlation matrix's smallest eigenvalue
 _SPAN = 1e-3  # of log x: less is one value
@@ -73,16 +76,40 @@ def fit(inputs: Sequence[str], x: np.ndarray, loss: np.ndarray, *, bootstraps: i
     ends, values = descend(_Objective(u, log_loss, once), starts(loss, len(names)))
     best = np.argsort(values)[:3]
     ends, values = descend(_Objective(u, log_loss, once), ends[best], 2000, 1e-14)
-    found = ends[np.argmin(values)]
+    free = ends[np.argmin(values)]
+    found = _bounded(free[None])[0]
     residuals = log_loss - _log_losses(found[None], u)[0]
     draws = np.empty((0, 1 + 2 * len(names)))
     if bootstraps:
-        counts = _resampled(len(loss), bootstraps, found.size, seed)
-        resampled = descend(_Objective(u, log_loss, counts), np.repeat(found[None], bootstraps, axis=0))[0]
-        # the residuals of a fit are smaller than the errors, by the parameters that it took
-        wider = found + (resampled - found) * np.sqrt(len(loss) / (len(loss) - found.size))
-        draws = _natural(wider, centre)
+        objective = _Objective(u, log_loss, _resampled(len(loss), bootstraps, found.size, seed))
+        resampled = _bounded(_descend_again(objective, free, float(loss.min()), bootstraps))
+        draws = _natural(_widened(resampled, found, len(loss)), centre)
     return Fit(_law(names, _natural(found[None], centre)[0]), draws, residuals, float(values.min()))
+
+
+def _descend_again(objective: _Objective, found: np.ndarray, lowest: float, bootstraps: int) -> np.ndarray:
+    """Parameters [bootstraps, p] from the fit on; from a raised floor too, or term, where one sank out of its slope."""
+    begin = np.repeat(found[None], bootstraps, axis=0)
+    ends, values = descend(objective, begin)
+    heights = [0, *range(1, found.size, 2)]
+    sunk = [place for place in heights if found[place] < np.log(_SUNK * lowest)]
+    if sunk:
+        begin[:, sunk] = np.log(_RAISED * lowest)
+        begin[:, [place + 1 for place in sunk if place]] = _logit(_EXPONENTS[1])
+        others, other_values = descend(objective, begin)
+        ends = np.where((other_values < values)[:, None], others, ends)
+    return ends
+
+
+def _widened(draws: np.ndarray, found: np.ndarray, runs: int) -> np.ndarray:
+    """A fit's residuals are smaller than the errors, by the parameters that it took: draws lie as much farther off."""
+    heights = [0, *range(1, found.size, 2)]
+    natural, middle = draws.copy(), found.copy()
+    natural[:, heights], middle[heights] = np.exp(draws[:, heights]), np.exp(found[heights])
+    wider = middle + (natural - middle) * np.sqrt(runs / (runs - found.size))
+    wider[:, heights] = np.log(np.maximum(wider[:, heights], np.maximum(natural[:, heights] / 2, _NOTHING)))
+    wider[:, 2::2] = np.clip(wider[:, 2::2], 0, MOST)
+    return np.asarray(wider)
 
 
 def check(names: Sequence[str], x: np.ndarray, loss: np.ndarray) -> None:
@@ -110,20 +137,20 @@ def check(names: Sequence[str], x: np.ndarray, loss: np.ndarray) -> None:
 
 
 def starts(loss: np.ndarray, inputs: int) -> np.ndarray:
-    """The grid of starts in centred parameters: 162 of them for two inputs."""
+    """The grid of starts in free, centred parameters: 162 of them for two inputs."""
     lowest, middle = float(loss.min()), float(np.median(loss))
     shares = np.eye(inputs) * 0.7 + 0.15 if inputs > 1 else np.ones((1, 1))
     shares = np.concatenate([shares, np.full((1, inputs), 1 / inputs)]) if inputs > 1 else shares
     rows = []
     for part, size, share, exponents in product(_FLOORS, _SIZES, shares, product(_EXPONENTS, repeat=inputs)):
         above = np.maximum(share * size * (middle - part * lowest), 1e-6 * middle)
-        pairs = zip(np.log(above), exponents, strict=True)
+        pairs = zip(np.log(above), map(_logit, exponents), strict=True)
         rows.append((np.log(part * lowest), *(value for pair in pairs for value in pair)))
     return np.asarray(rows)
 
 
 class _Objective:
-    """Σ weight · Huber(log of the law − log L) and its gradient, for many rows of (e, a_1, α_1, a_2, …) at once."""
+    """Σ weight · Huber(log of the law − log L) and its gradient, for many rows of (e, a_1, γ_1, a_2, …) at once."""
 
     def __init__(self, u: np.ndarray, log_loss: np.ndarray, weights: np.ndarray) -> None:
         """`u` [n, inputs] centred log x; `weights` [1 or rows, n]."""
@@ -131,7 +158,9 @@ class _Objective:
 
     def __call__(self, parameters: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(over="ignore", invalid="ignore"):
-            terms = _terms(parameters, self._u)  # [s, 1 + inputs, n]
+            bounded = _bounded(parameters)
+            exponents = bounded[:, 2::2]
+            terms = _terms(bounded, self._u)  # [s, 1 + inputs, n]
             top = terms.max(axis=1, keepdims=True)
             powers = np.exp(terms - top)
             total = powers.sum(axis=1, keepdims=True)
@@ -145,7 +174,19 @@ class _Objective:
         gradient[:, 0] = by_term[:, 0].sum(axis=1)
         gradient[:, 1::2] = by_term[:, 1:].sum(axis=2)
         gradient[:, 2::2] = -np.einsum("sjn,nj->sj", by_term[:, 1:], self._u)
+        gradient[:, 2::2] *= exponents * (1 - exponents / MOST)
         return np.where(np.isfinite(values), values, np.inf), np.nan_to_num(gradient)
+
+
+def _bounded(parameters: np.ndarray) -> np.ndarray:
+    """(e, a, γ, …) → (e, a, α, …): exponents between 0 and `MOST`."""
+    bounded = parameters.copy()
+    bounded[:, 2::2] = MOST / (1 + np.exp(-np.clip(parameters[:, 2::2], -_STEEPEST, _STEEPEST)))
+    return bounded
+
+
+def _logit(exponent: float) -> float:
+    return float(np.log(exponent / (MOST - exponent)))
 
 
 def _terms(parameters: np.ndarray, u: np.ndarray) -> np.ndarray:
