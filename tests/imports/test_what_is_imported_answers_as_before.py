@@ -191,3 +191,14 @@ def test_sizes_that_the_file_leaves_free_are_told(rig: Rig, tmp_path: Path) -> N
     green = np.zeros((1, 8, 8, 3), np.uint8)
     green[..., 1] = 255
     assert found.version.outputs({"image": green})["probabilities"].argmax() == 1
+
+
+def test_a_program_for_one_row_answers_many(rig: Rig, tmp_path: Path) -> None:
+    module = small_model()
+    torch.export.save(torch.export.export(module, (torch.randn(1, 3, 4),)), tmp_path / "one.pt2")
+    found = rig.bring(tmp_path / "one.pt2")
+    (spec,) = found.manifest.signature.inputs
+    assert spec.shape == (-1, 3, 4)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(PICTURES)).numpy()
+    np.testing.assert_allclose(found.version.outputs({spec.name: PICTURES})["output"], expected, rtol=1e-5)

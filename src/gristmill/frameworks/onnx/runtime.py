@@ -37,17 +37,16 @@ class OnnxRuntime:
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         feed = self._feed(inputs)
-        found = row_by_row(self._run, feed) if self._one_by_one else self._run(feed)
-        return found[0] if len(found) == 1 else dict(zip(self._outputs, found, strict=True))
+        return row_by_row(self._run, feed) if self._one_by_one else self._run(feed)
 
     def _feed(self, inputs: Tensors) -> Tensors:
         """By name; a single tensor may have the task's name and not the model's."""
         named = inputs if len(self._inputs) > 1 else {self._inputs[0].name: next(iter(inputs.values()))}
         return {spec.name: np.ascontiguousarray(named[spec.name], DTYPES.get(spec.dtype)) for spec in self._inputs}
 
-    def _run(self, feed: Tensors) -> list[np.ndarray]:
+    def _run(self, feed: Tensors) -> ModelOutput:
         found: list[np.ndarray] = self._session.run(self._outputs, feed)
-        return found
+        return found[0] if len(found) == 1 else dict(zip(self._outputs, found, strict=True))
 
     def close(self) -> None:
         del self._session

@@ -45,23 +45,14 @@ class ExportedRuntime:
             program = move_to_device_pass(program, device)
         return cls(program.module(check_guards=False), names, device, one_by_one)
 
-    @torch.inference_mode()
     def infer(self, inputs: Tensors) -> ModelOutput:
         named = inputs if len(self._names) > 1 else {self._names[0]: next(iter(inputs.values()))}
-        if not self._one_by_one:
-            return _named(self._module(*(self._tensor(named[name]) for name in self._names)))
-        keys: list[str] = []
+        return row_by_row(self._compute, named) if self._one_by_one else self._compute(named)
 
-        def compute(row: Tensors) -> list[np.ndarray]:
-            output = _named(self._module(*(self._tensor(row[name]) for name in self._names)))
-            keys[:] = output if isinstance(output, dict) else [""]
-            return list(output.values()) if isinstance(output, dict) else [output]
-
-        arrays = row_by_row(compute, named)
-        return arrays[0] if keys == [""] else dict(zip(keys, arrays, strict=True))
-
-    def _tensor(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self._device)
+    @torch.inference_mode()
+    def _compute(self, inputs: Tensors) -> ModelOutput:
+        tensors = (torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self._device) for name in self._names)
+        return _named(self._module(*tensors))
 
     def close(self) -> None:
         del self._module
