@@ -1,0 +1,169 @@
+"""The forecast through the client: for columns from elsewhere, and for a model from its own versions and books."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gristmill.books.events import dataset_added, run_used, version_made
+from gristmill.books.posting import post
+from gristmill.bundles.manifest import Lineage, Manifest
+from gristmill.client.sync import Client
+from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.types import Basis, Measure, Resources, ResourceUse, Signature
+from gristmill.registry import versions
+from gristmill.tasks.recipe import parse_recipe
+from tests.api.conftest import Door
+
+COLUMNS: dict[str, list[float]] = {"N": [], "D": [], "loss": []}
+for size in (1e6, 1e7, 1e8, 1e9):
+    for tokens in (1e8, 1e9, 1e10):
+        COLUMNS["N"].append(size)
+        COLUMNS["D"].append(tokens)
+        COLUMNS["loss"].append(1.8 + 400 / size**0.34 + 400 / tokens**0.3)
+ASKED: dict[str, Any] = {"columns": COLUMNS, "x": ["N", "D"], "y": "loss"}
+COSTS = [{"name": "compute", "price": 6e-17, "powers": {"N": 1, "D": 1}}]
+MODEL, ROWS = "millstone", (38, 63, 101, 151, 214, 314)
+NOON = 1_700_000_000.0
+HOUR = ResourceUse(3600.0, 3600.0, 2**30, Measure(1.0, "J", Basis.modelled, "TDP"))
+
+
+@pytest.fixture(scope="module")
+def client(door: Door) -> Iterator[Client]:
+    with door.client() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def trained(door: Door) -> str:
+    """Versions on more and more rows, whose error is 0.5 · rows^-0.4 and 0.02, and what they cost."""
+    with door.platform.database.read() as connection:
+        tenant = str(connection.exec_driver_sql("SELECT tenant FROM keys LIMIT 1").scalar())
+    with door.platform.database.write() as connection:
+        bought = dataset_added(tenant, "grain", 1, NOON, rows=1000, size=10, cost_micro=50_000_000, currency="USD")
+        post(connection, bought)
+        for number, rows in enumerate(ROWS, 1):
+            _version(connection, tenant, number, rows)
+    return MODEL
+
+
+def _version(connection: Any, tenant: str, number: int, rows: int) -> None:
+    recipe = parse_recipe(
+        {"name": MODEL, "task": "tabular-classification", "data": {"dataset": "grain", "rows": rows},
+         "architecture": {"name": "mlp"}, "training": {"epochs": 4, "batch_size": 16}}
+    ).model_dump(mode="json")  # fmt: skip
+    metrics = {"train/rows": float(rows), "train/steps": 4.0 * math.ceil(rows / 16),
+               "test/accuracy": 1 - (0.02 + 0.5 * rows**-0.4)}  # fmt: skip
+    manifest = Manifest(
+        name=MODEL, task="tabular-classification", framework="torch", runtime="torch", architecture={},
+        signature=Signature("tabular-classification", (), ()), files={}, parameters=1000, licence=None, created_at=1.0,
+        lineage=Lineage(f"run_{MODEL}{number}", ("grain@1",), ("sha256:0",), recipe), metrics=metrics,
+    )  # fmt: skip
+    run = f"run_{MODEL}{number}"
+    versions.register(connection, tenant, manifest, f"sha256:{number}", run, 1.0)
+    post(connection, run_used(tenant, run, "train", MODEL, 1, "succeeded", NOON + number, Resources(), HOUR))
+    post(connection, version_made(tenant, MODEL, number, run, ["grain@1"], NOON + number, None))
+
+
+def test_columns_from_elsewhere_give_their_law_back(client: Client) -> None:
+    found = client.forecasts.data(**ASKED, costs=COSTS, budget=100, target=2.6)
+    assert found["law"]["floor"]["value"] == pytest.approx(1.8, rel=1e-3)
+    assert [term["exponent"]["value"] for term in found["law"]["terms"]] == pytest.approx([0.34, 0.3], rel=1e-3)
+    assert {one["input"] for one in found["returns"]} == {"N", "D"}
+    assert found["best"] == found["returns"][0]["input"]
+    assert all(one["loss"] < found["forecast"]["value"] for one in found["spent"])
+    assert len(found["points"]) == 12
+
+
+@pytest.mark.parametrize(("form", "begins"), [("svg", b"<?xml"), ("png", b"\x89PNG")])
+def test_fit_and_residuals_are_drawn(client: Client, form: str, begins: bytes) -> None:
+    pytest.importorskip("matplotlib")
+    assert client.forecasts.data_as(form, **ASKED).startswith(begins)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": ["N", "Q"]}, "no column 'Q'"),
+        ({"target": 1.0}, r"not reachable: the floor is 1\.8 ± "),
+        ({"columns": COLUMNS | {"loss": [None, *COLUMNS["loss"][1:]]}}, "Run 1 has None in 'loss'"),
+        ({"columns": COLUMNS | {"D": COLUMNS["N"]}}, "collinear"),
+        ({"columns": {name: values[:7] for name, values in COLUMNS.items()}}, "at least 8 runs"),
+        ({"columns": COLUMNS | {"N": [1.0]}}, "not of one length"),
+        ({"budget": -1}, "0 or more"),
+        ({"costs": [{"name": "c", "price": 1, "powers": {"Q": 1}}]}, "names 'Q', which is no input"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_bad_questions_get_one_sentence(client: Client, change: dict[str, Any], said: str) -> None:
+    with pytest.raises(Unprocessable, match=said):
+        client.forecasts.data(**(ASKED | change))
+
+
+def test_a_models_own_versions_say_what_more_rows_bring(client: Client, trained: str) -> None:
+    found = client.forecasts.model(trained, at=["rows=1258"], budget="5USD", target="accuracy=0.95")
+    truth = 0.02 + 0.5 * 1258**-0.4
+    assert found["inputs"] == ["rows"]
+    assert found["metric"] == "accuracy"
+    assert found["curve"]["low"] <= truth <= found["curve"]["high"]
+    assert found["law"]["floor"]["value"] == pytest.approx(0.02, rel=0.05)
+    assert {point["version"] for point in found["points"]} == {f"{MODEL}@{number}" for number in range(1, 7)}
+    (rows,) = found["reach"]
+    assert rows["value"] == pytest.approx((0.5 / 0.03) ** (1 / 0.4), rel=0.1)
+    assert found["currency"] == "USD"
+    a_row = 0.05 + len(ROWS) * _hour(client) / sum(ROWS)  # what was paid for the data, and the compute of six hours
+    assert found["cost"] == pytest.approx(1258 * a_row, rel=1e-3)
+
+
+def _hour(client: Client) -> float:
+    """What an hour of one core and its memory costs."""
+    row = client.books.report("cost", model=MODEL)["rows"][0]
+    return float((row["compute_micro"] + row["energy_micro"]) / 1e6)
+
+
+def test_people_are_an_input_only_from_ones_own_history(client: Client, trained: str) -> None:
+    with pytest.raises(Unprocessable, match="only from your own history"):
+        client.forecasts.model(trained, inputs=["rows", "people"])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"target": "f1=0.9"}, "tested by accuracy"),
+        ({"target": "accuracy"}, "no NAME=NUMBER"),
+        ({"target": "accuracy=0.999"}, "not reachable: the floor is 0.02"),
+        ({"budget": "5EUR"}, "in USD"),
+        ({"inputs": ["luck"]}, "no input 'luck'"),
+        ({"inputs": ["parameters"]}, "fewer than 3 values"),
+    ],
+)
+def test_a_model_is_asked_for_what_it_can_tell(client: Client, trained: str, wanted: Any, said: str) -> None:
+    with pytest.raises(Unprocessable, match=said):
+        client.forecasts.model(trained, **wanted)
+
+
+def test_a_model_that_is_not_there_is_not_found(client: Client) -> None:
+    with pytest.raises(NotFound):
+        client.forecasts.model("nobody")
+
+
+def test_a_csv_is_forecast_on_the_command_line(door: Door, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    from gristmill.cli.main import run
+
+    path = tmp_path / "runs.csv"
+    rows = np.column_stack(list(COLUMNS.values()))
+    path.write_text("N,D,loss\n" + "\n".join(",".join(map(str, row)) for row in rows))
+    monkeypatch.setenv("GRISTMILL_URL", door.url)
+    monkeypatch.setenv("GRISTMILL_API_KEY", door.key)
+    picture = tmp_path / "fit.svg"
+    asked = ["forecast", "--csv", str(path), "--x", "N,D", "--y", "loss"]
+    assert run([*asked, "--cost", "N*D=6e-17", "--picture", str(picture)]) == 0
+    assert "pays best in" in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"<?xml")
+    assert run([*asked[:3], "--x", "N,Q", "--y", "loss"]) == 1
+    assert "no column 'Q'" in capsys.readouterr().err
