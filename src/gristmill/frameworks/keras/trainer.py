@@ -9,6 +9,7 @@ import msgspec
 
 from gristmill.frameworks.architectures import chosen
 from gristmill.frameworks.keras.architectures.shapes import build
+from gristmill.frameworks.keras.backend import check_backend
 from gristmill.frameworks.keras.callbacks import CourseCallback
 from gristmill.frameworks.keras.fitting import Fitted
 from gristmill.frameworks.keras.network import KerasNetwork
@@ -23,6 +24,7 @@ class KerasTrainer:
     """See frameworks/protocol.Trainer."""
 
     def train(self, job: TrainJob, watcher: Watcher, weights: Path) -> Trained:
+        check_backend()
         use_granted(job.resources)
         make_deterministic(job.seed)
         course = Course(job, watcher)

@@ -10,6 +10,7 @@ import keras
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle
 from gristmill.frameworks.keras.archive import check_archive
+from gristmill.frameworks.keras.backend import check_backend
 
 NAME = "model.keras"
 _PLACE = f"weights/{NAME}"
@@ -28,6 +29,7 @@ def output_names(model: Any) -> list[str]:
 
 def load_model(bundle: Path, manifest: Manifest) -> Any:
     """Checked as data before Keras opens it. Raises CorruptBundle, Unprocessable naming the layer."""
+    check_backend()
     check_archive(bundle / _PLACE)
     try:
         return keras.saving.load_model(bundle / _PLACE, compile=False, safe_mode=True)

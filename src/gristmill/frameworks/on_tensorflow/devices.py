@@ -8,18 +8,12 @@ from typing import Any
 from gristmill.core.types import Resources
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # warnings and worse; read when TensorFlow is imported
-os.environ["KERAS_BACKEND"] = "tensorflow"
 
 import tensorflow as tf
-
-_seen: set[str] = set()
 
 
 def use_granted(resources: Resources) -> None:
     """As many threads as granted cores, no GPU that was not granted, GPU memory taken as needed."""
-    if _seen:
-        return  # TensorFlow fixes both at its first computation: a process has one grant
-    _seen.add("granted")
     cores = max(1, int(resources.cores))
     try:
         tf.config.threading.set_intra_op_parallelism_threads(cores)
@@ -29,7 +23,7 @@ def use_granted(resources: Resources) -> None:
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
     except RuntimeError:
-        return  # another part of the process has computed already: what it was granted stays
+        return  # TensorFlow fixes them at its first computation: a process has one grant
 
 
 def strategy() -> Any:
