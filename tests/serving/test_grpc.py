@@ -266,3 +266,16 @@ def test_a_stopping_gateway_answers_what_is_under_way_over_grpc(tmp_path: Path) 
         assert messages.ModelInferResponse.FromString(under_way.result()).model_name == "tiny"
         assert made.process.wait(10) == 0
         channel.close()
+
+
+def test_without_grpcio_rest_is_served_and_the_log_says_what_lacks(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path / "bundle")
+    with rig(tmp_path, free_port(), grpc_port=free_port()) as made:
+        absent = tmp_path / "packages" / "grpc.py"  # stands before the installed one, as none would
+        absent.write_text("raise ModuleNotFoundError(\"No module named 'grpc'\", name='grpc')")
+        made.serve("tiny", ("tiny@1", bundle, 100, [made.add_worker(bundle)]))
+        made.push()
+        made.start_gateway()
+        made.wait_ready()
+        assert made.infer(ROWS).status == 200
+        assert "grpc is not installed; install gristmill[grpc]" in (made.gateway_folder / "log.txt").read_text()
