@@ -30,8 +30,12 @@ class Told(NamedTuple):
 
 class Caller:
     def __init__(self, port: int, key: str | None) -> None:
-        unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
-        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=unlimited)
+        options = [
+            ("grpc.max_send_message_length", -1),
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.use_local_subchannel_pool", 1),  # a connection of its own
+        ]
+        self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=options)
         self._metadata: Metadata = (("authorization", f"Bearer {key}"),) if key else ()
 
     def __enter__(self) -> Caller:

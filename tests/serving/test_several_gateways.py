@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.running import Platform, eventually, platform
+from tests.serving.rpc import Caller
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,16 @@ def test_connections_are_spread_over_the_gateways(two: Platform) -> None:
     assert [gateway["id"] for gateway in gateways] == ["gw0", "gw1"]
     assert {gateway["port"] for gateway in gateways} == {two.inference_port}
     assert len({gateway_that_answers(two) for _ in range(64)}) == 2
+
+
+def test_grpc_connections_are_spread_over_them_too(two: Platform) -> None:
+    def gateway() -> str:
+        with Caller(two.grpc_port, two.key) as caller:
+            told = caller.send("ServerMetadata", b"")
+        assert told.code == "OK", told
+        return str(told.metadata["x-request-id"])[:-8]
+
+    assert len({gateway() for _ in range(32)}) == 2
 
 
 def test_one_gateway_answers_while_another_is_dead_and_started_again(two: Platform) -> None:
