@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from gristmill.books import records
+from gristmill.books.duckdb_file import write_duckdb
+from gristmill.books.focus import write_focus
 from gristmill.books.records import Connection, Row
 from gristmill.core.errors import Unprocessable
 from gristmill.core.reports import ExportForm
@@ -73,7 +76,22 @@ def _plain(value: Any) -> Any:
     return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
+def _write_focus(connection: Connection, tenant: str, table: str, path: Path) -> None:
+    write_focus(connection, tenant, ExportForm.focus, path)
+
+
+def _write_focus_parquet(connection: Connection, tenant: str, table: str, path: Path) -> None:
+    write_focus(connection, tenant, ExportForm.focus_parquet, path)
+
+
+def _write_duckdb(connection: Connection, tenant: str, table: str, path: Path) -> None:
+    write_duckdb({name: partial(parts, connection, tenant, name) for name in records.TABLES}, path)
+
+
 _WRITERS: dict[ExportForm, Callable[[Connection, str, str, Path], None]] = {
     ExportForm.csv: _write_csv,
     ExportForm.parquet: _write_parquet,
+    ExportForm.focus: _write_focus,
+    ExportForm.focus_parquet: _write_focus_parquet,
+    ExportForm.duckdb: _write_duckdb,
 }
