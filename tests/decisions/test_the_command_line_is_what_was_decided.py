@@ -14,7 +14,7 @@ from gristmill.cli.main import COMMANDS
 from gristmill.cli.reference import page
 
 SURFACE = """
-up, down, status, doctor, demo, train, evaluate, deploy, predict, explain,
+up, down, status, doctor, demo, train, evaluate, deploy, predict, explain, forecast,
 data add, data list, data show, data profile,
 runs list, runs show, runs logs, runs watch, runs cancel, runs resume,
 models list, models show, models import, models convert, models export, models verify, models alias, models compare,
