@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pytest
 from gristmill.books.events import dataset_added, run_used, version_made
 from gristmill.books.posting import post
 from gristmill.bundles.manifest import Lineage, Manifest
+from gristmill.cli.main import run
 from gristmill.client.sync import Client
 from gristmill.core.errors import NotFound, Unprocessable
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse, Signature
 from gristmill.registry import versions
-from gristmill.tasks.recipe import parse_recipe
+from gristmill.tasks.recipe import parse_recipe, read_recipe
 from tests.api.conftest import Door
 
 COLUMNS: dict[str, list[float]] = {"N": [], "D": [], "loss": []}
@@ -41,33 +43,48 @@ def client(door: Door) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def trained(door: Door) -> str:
-    """Versions on more and more rows, whose error is 0.5 · rows^-0.4 and 0.02, and what they cost."""
-    with door.platform.database.read() as connection:
-        tenant = str(connection.exec_driver_sql("SELECT tenant FROM keys LIMIT 1").scalar())
+    """Versions on more and more rows, whose error is 0.02 + 0.5 · rows^-0.4, and what they cost."""
     with door.platform.database.write() as connection:
+        tenant = _tenant(connection)
         bought = dataset_added(tenant, "grain", 1, NOON, rows=1000, size=10, cost_micro=50_000_000, currency="USD")
         post(connection, bought)
         for number, rows in enumerate(ROWS, 1):
-            _version(connection, tenant, number, rows)
+            _version(connection, tenant, f"{MODEL}@{number}", rows, 4, 0.02 + 0.5 * rows**-0.4)
     return MODEL
 
 
-def _version(connection: Any, tenant: str, number: int, rows: int) -> None:
+@pytest.fixture(scope="module")
+def undecided(door: Door, trained: str) -> str:
+    """Versions by rows and passes whose errors are too noisy to tell which of the two pays better."""
+    noise = np.random.default_rng(3)
+    with door.platform.database.write() as connection:
+        for number, (rows, passes) in enumerate(product((40, 80, 160, 320), (2, 4, 8)), 1):
+            error = (0.02 + 0.5 * rows**-0.4 + 0.1 / passes) * float(np.exp(noise.normal(0, 0.1)))
+            _version(connection, _tenant(connection), f"querne@{number}", rows, passes, error)
+    return "querne"
+
+
+def _tenant(connection: Any) -> str:
+    return str(connection.exec_driver_sql("SELECT tenant FROM keys LIMIT 1").scalar())
+
+
+def _version(connection: Any, tenant: str, reference: str, rows: int, passes: int, error: float) -> None:
+    model, _, number = reference.partition("@")
+    made_by = f"run_{model}{number}"
     recipe = parse_recipe(
-        {"name": MODEL, "task": "tabular-classification", "data": {"dataset": "grain", "rows": rows},
-         "architecture": {"name": "mlp"}, "training": {"epochs": 4, "batch_size": 16}}
+        {"name": model, "task": "tabular-classification", "data": {"dataset": "grain", "rows": rows},
+         "architecture": {"name": "mlp"}, "training": {"epochs": passes, "batch_size": 16}}
     ).model_dump(mode="json")  # fmt: skip
-    metrics = {"train/rows": float(rows), "train/steps": 4.0 * math.ceil(rows / 16),
-               "test/accuracy": 1 - (0.02 + 0.5 * rows**-0.4)}  # fmt: skip
+    metrics = {"train/rows": float(rows), "train/steps": passes * math.ceil(rows / 16), "test/accuracy": 1 - error}
     manifest = Manifest(
-        name=MODEL, task="tabular-classification", framework="torch", runtime="torch", architecture={},
+        name=model, task="tabular-classification", framework="torch", runtime="torch", architecture={},
         signature=Signature("tabular-classification", (), ()), files={}, parameters=1000, licence=None, created_at=1.0,
-        lineage=Lineage(f"run_{MODEL}{number}", ("grain@1",), ("sha256:0",), recipe), metrics=metrics,
+        lineage=Lineage(made_by, ("grain@1",), ("sha256:0",), recipe), metrics=metrics,
     )  # fmt: skip
-    run = f"run_{MODEL}{number}"
-    versions.register(connection, tenant, manifest, f"sha256:{number}", run, 1.0)
-    post(connection, run_used(tenant, run, "train", MODEL, 1, "succeeded", NOON + number, Resources(), HOUR))
-    post(connection, version_made(tenant, MODEL, number, run, ["grain@1"], NOON + number, None))
+    at = NOON + int(number)
+    versions.register(connection, tenant, manifest, f"sha256:{number}", made_by, at)
+    post(connection, run_used(tenant, made_by, "train", model, 1, "succeeded", at, Resources(), HOUR))
+    post(connection, version_made(tenant, model, int(number), made_by, ["grain@1"], at, None))
 
 
 def test_columns_from_elsewhere_give_their_law_back(client: Client) -> None:
@@ -126,6 +143,34 @@ def _hour(client: Client) -> float:
     return float((row["compute_micro"] + row["energy_micro"]) / 1e6)
 
 
+def test_the_plan_that_would_decide_is_written_as_recipes(
+    door: Door, undecided: str, tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
+    monkeypatch.setenv("GRISTMILL_URL", door.url)
+    monkeypatch.setenv("GRISTMILL_API_KEY", door.key)
+    assert run(["forecast", undecided, "--plan", str(tmp_path / "plan")]) == 0
+    assert "Undecided between" in capsys.readouterr().out
+    recipes = [read_recipe(path.read_text()) for path in sorted((tmp_path / "plan").iterdir())]
+    assert recipes
+    assert all(recipe.data.rows in (40, 80, 160, 320) and recipe.training.epochs >= 1 for recipe in recipes)
+
+
+def test_serving_is_weighed_in_the_optimum(client: Client) -> None:
+    alone = client.forecasts.data(**ASKED, served_tokens=0)["optimum"]["for_compute"]
+    served = client.forecasts.data(**ASKED, served_tokens=1e11, target=2.6)["optimum"]
+    assert alone["flop"] == pytest.approx(6 * alone["parameters"] * alone["tokens"])
+    assert served["for_target"]["loss"] == pytest.approx(2.6)
+    assert served["served_tokens"] == 1e11
+
+
+def test_rows_seen_again_count_for_less(client: Client) -> None:
+    columns = COLUMNS | {"U": [value / 4 for value in COLUMNS["D"]]}
+    found = client.forecasts.data(columns, ["N", "D"], "loss", unique="U")
+    assert found["repeated"]["most_repeats"] == pytest.approx(3.0)
+    worth = 1 + 15.39 * (1 - math.exp(-3 / 15.39))
+    assert found["points"][0]["D"] == pytest.approx(COLUMNS["D"][0] / 4 * worth)
+
+
 def test_people_are_an_input_only_from_ones_own_history(client: Client, trained: str) -> None:
     with pytest.raises(Unprocessable, match="only from your own history"):
         client.forecasts.model(trained, inputs=["rows", "people"])
@@ -153,8 +198,6 @@ def test_a_model_that_is_not_there_is_not_found(client: Client) -> None:
 
 
 def test_a_csv_is_forecast_on_the_command_line(door: Door, tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
-    from gristmill.cli.main import run
-
     path = tmp_path / "runs.csv"
     rows = np.column_stack(list(COLUMNS.values()))
     path.write_text("N,D,loss\n" + "\n".join(",".join(map(str, row)) for row in rows))

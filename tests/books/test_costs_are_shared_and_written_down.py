@@ -186,6 +186,8 @@ def test_failed_runs_and_trials_are_part_of_a_version_when_they_are_told_to_be()
             post(connection, events.experiment_capitalised(TENANT, "run_2", "digits@1", NOON + 1))
     found = balances(database)
     assert (found[VERSION], found["expense:experiments"]) == (3 * 195_000, 0)
+    with database.write() as connection, pytest.raises(Conflict, match="less than it put into expense:experiments"):
+        reverse(connection, TENANT, failed.id, "a mistake", NOON)
     with database.write() as connection:  # what the failed run used afterwards follows it
         post(connection, run("run_2", 2))
     assert balances(database)[VERSION] == 4 * 195_000

@@ -177,6 +177,17 @@ def test_an_exchange_rate_that_becomes_known_later_rates_again_what_was_paid() -
     assert balances(database)["assets:model:digits"] == 110_000_000
 
 
+def test_what_was_paid_before_any_exchange_rate_was_known_is_exchanged_afterwards() -> None:
+    bought = events.service_bought(TENANT, "s", "search", 100_000_000, "EUR", "model:digits", NOON)
+    database = books(bought, made(run_id=None, datasets=()))
+    with database.write() as connection:
+        foreign(connection, known_from=LATER)
+    assert rated_again(database)["events"] == 1
+    with database.read() as connection:
+        found = records.sums(connection, TENANT, ("currency",), accounts=("assets:version:digits@1",))
+    assert {row["currency"]: row["micro"] for row in found} == {"EUR": 0, "USD": 108_000_000}
+
+
 def test_one_currency_is_the_books_own() -> None:
     with in_memory().write() as connection:
         foreign(connection)

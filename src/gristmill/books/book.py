@@ -93,12 +93,12 @@ class Book:
         """Whether the run's inputs were given up as an experiment's."""
         return any(row["micro"] for row in self.sums(("currency",), accounts.EXPERIMENTS, run=run))
 
-    def value(self, asset: str) -> dict[str, int]:
-        """What an asset is worth by currency: a version's, less what of it is written down and off."""
+    def value(self, asset: str, run: str | None = None) -> dict[str, int]:
+        """What an asset (of one run on it) is worth by currency: a version's, less what is written down and off."""
         prefix = accounts.version_asset("")
         if asset.startswith(prefix):
             return self.book_values(asset.removeprefix(prefix))
-        rows = self.sums(("currency",), asset)
+        rows = self.sums(("currency",), asset, run=run)
         return {row["currency"]: row["micro"] for row in rows if row["currency"] != accounts.MEMORANDUM}
 
     def retired(self, version: str) -> bool:

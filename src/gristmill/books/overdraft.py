@@ -1,9 +1,10 @@
-"""What lines would take from where less is left: no asset and no pool is ever worth less than nothing."""
+"""What lines would take from where less is left: no asset, pool or experiment is ever worth less than nothing."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from gristmill.books import accounts
 from gristmill.books.book import Book
@@ -13,23 +14,34 @@ _HELD = ("assets", "shared", "undistributed")
 _CONTRA = ("amortised", "written-off")
 
 
-def lacking(book: Book, lines: Iterable[Posting]) -> dict[tuple[str, str], int]:
-    """(account, currency) → micro-units that would be missing there; a version's contra accounts count with it."""
-    change: dict[tuple[str, str], int] = defaultdict(int)
+class Held(NamedTuple):
+    """Where a value stands; `run` only with the experiments, of which each run has its own part."""
+
+    account: str
+    currency: str
+    run: str = ""
+
+
+def lacking(book: Book, lines: Iterable[Posting]) -> dict[Held, int]:
+    """Micro-units that would be missing, by where."""
+    change: dict[Held, int] = defaultdict(int)
     for line in lines:
-        held = _held(line)
+        held = held_by(line)
         if held is not None and line.micro:
-            change[held, line.currency] += line.micro
+            change[held] += line.micro
     found = {}
-    for (account, currency), micro in change.items():
-        if micro < 0 and (left := book.value(account).get(currency, 0) + micro) < 0:
-            found[account, currency] = -left
+    for held, micro in change.items():
+        left = book.value(held.account, held.run or None).get(held.currency, 0) + micro
+        if micro < 0 and left < 0:
+            found[held] = -left
     return found
 
 
-def _held(line: Posting) -> str | None:
-    """The account whose value the line moves."""
+def held_by(line: Posting) -> Held | None:
+    """Where the line moves a value; a version's contra accounts count with its asset."""
     kind = line.account.partition(":")[0]
     if kind in _CONTRA:
-        return accounts.version_asset(line.version)
-    return line.account if kind in _HELD else None
+        return Held(accounts.version_asset(line.version), line.currency)
+    if line.account == accounts.EXPERIMENTS:
+        return Held(line.account, line.currency, line.run)
+    return Held(line.account, line.currency) if kind in _HELD else None

@@ -112,9 +112,9 @@ def _record(
 
 def _refuse_overdrawn(book: Book, mirrored: list[Posting], event: str) -> None:
     """What was built on the event must be reversed first."""
-    for account, _ in lacking(book, mirrored):
+    for held in lacking(book, mirrored):
         raise Conflict(
-            f"{event} cannot be reversed: less than it put into {account} is left there; reverse first what was made "
-            f"of it or written down since.",
+            f"{event} cannot be reversed: less than it put into {held.account} is left there; reverse first what was "
+            f"made of it or written down since.",
             event=event,
         )  # fmt: skip

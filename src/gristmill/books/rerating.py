@@ -15,7 +15,7 @@ from gristmill.books import accounts, exchange
 from gristmill.books.book import Book
 from gristmill.books.exchange import carrying, paid
 from gristmill.books.ledger import Posting, posting_of, transfer
-from gristmill.books.overdraft import lacking
+from gristmill.books.overdraft import held_by, lacking
 from gristmill.books.places import of_run, of_version
 from gristmill.books.pricing import price_more
 from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS, EXCHANGE, PRICE, Rate
@@ -73,8 +73,7 @@ def _live(book: Book, event: str) -> list[Group]:
 
 def _groups(rows: list[Row]) -> Iterator[Group]:
     for at, row in enumerate(rows):
-        known = row["rate"] or row["unpriced"] or rows[at - 1]["account"].startswith("exchange:")
-        if row["account"].partition(":")[0] in _CARDS and known:
+        if row["account"].partition(":")[0] in _CARDS:
             first = at - 1
             while rows[first]["account"].startswith("exchange:"):
                 first -= 1
@@ -145,7 +144,7 @@ def _is_energy(row: Row, credit: Row) -> bool:
 
 def _shortfall(book: Book, lines: list[Posting]) -> list[Posting]:
     """What cannot be taken back from an asset or a pool, as it was written down or spread since."""
-    last = {(line.account, line.currency): line for line in lines if line.micro}
+    last = {held_by(line): line for line in lines if line.micro}
     return [
         line
         for held, micro in lacking(book, lines).items()

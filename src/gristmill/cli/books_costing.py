@@ -100,5 +100,5 @@ def _allocated(document: dict[str, Any]) -> str:
 
 
 def _rerated(document: dict[str, Any]) -> RenderableType:
-    said = "would be" if document["dry_run"] else "are"
-    return Group(rows_view(document["rows"]), f"{document['events']} events {said} rated again.")
+    said = f"{document['events']} events {'would be' if document['dry_run'] else 'are'} rated again."
+    return Group(rows_view(document["rows"]), said) if document["rows"] else said
