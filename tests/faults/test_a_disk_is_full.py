@@ -62,7 +62,7 @@ def test_a_full_disk_under_a_checkpoint_fails_the_run_clearly_and_it_resumes_whe
     home = tmp_path / "home"
     with small_disk(home / "runs", 8) as disk, platform(home) as running:
         running.cli("data", "add", "wine", str(wine_csv), "--task", "tabular-classification")
-        recipe = write_recipe(tmp_path / "long.yaml", training={"epochs": 60, "batch_size": 8, "seed": 3})
+        recipe = write_recipe(tmp_path / "long.yaml", training={"epochs": 600, "batch_size": 8, "seed": 3})
         run = running.json("train", str(recipe))["id"]
         eventually(lambda: running.json("runs", "show", run)["progress"].get("step", 0) > 0, 30)
         junk = fill(disk)
