@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from gristmill.core.generation import LanguageFacts
+
 
 class Role(StrEnum):
     admin = "admin"  # everything, of every tenant
@@ -84,6 +86,7 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input
     target: str | None = None
     scores: str = "logits"  # what a classifier itself gives: `logits`, or `probabilities` where its softmax is inside
+    language: LanguageFacts | None = None  # of a version that generates text
 
 
 class Resources(msgspec.Struct, frozen=True):
@@ -237,6 +240,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     socket: str
     resources: Resources
     log_level: str = "INFO"
+    runtime: str | None = None  # None: the manifest's own
 
 
 class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from gristmill.core.errors import GristmillError, from_code
+from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
 from gristmill.core.supervision import Ping
 
 
@@ -76,6 +77,26 @@ class Explain(msgspec.Struct, frozen=True, tag="explain"):
     parameters: dict[str, Any]
 
 
+class Generate(msgspec.Struct, frozen=True, tag="generate"):
+    """Begin to generate; answered by Generated frames until the request is among the `ended`."""
+
+    request: int  # the gateway's own number, unique on its connection
+    asked: GenerationRequest
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """The client left, or the deadline passed: free the request's work; it is ended with what it used."""
+
+    request: int
+
+
+class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
+    """Answered by Answered with {"tokens": [...], "count": N} as its one document."""
+
+    batch: int
+    asked: GenerationRequest
+
+
 class Computed(msgspec.Struct, frozen=True, tag="computed"):
     """Output rows of the requests without a fault, one after the other; `faults` by the request's place."""
 
@@ -95,8 +116,24 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     faults: dict[int, Fault] = {}
 
 
-ToWorker = Ping | Hello | Compute | Parse | Explain
-ToGateway = Ready | Draining | Computed | Answered
+class Ended(msgspec.Struct, frozen=True, array_like=True):
+    """A request's last word: what it used, and the fault that ended it, if any."""
+
+    request: int
+    usage: TokenUsage
+    compute_us: int  # its share of the steps that it took part in
+    fault: Fault | None = None
+
+
+class Generated(msgspec.Struct, frozen=True, tag="generated"):
+    """What one step of the engine gave to the requests of this connection: one frame a step, not one a token."""
+
+    deltas: tuple[Delta, ...]
+    ended: tuple[Ended, ...] = ()
+
+
+ToWorker = Ping | Hello | Compute | Parse | Explain | Generate | Cancel | Tokenize
+ToGateway = Ready | Draining | Computed | Answered | Generated
 
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
 decode_to_gateway = msgspec.msgpack.Decoder(ToGateway).decode
