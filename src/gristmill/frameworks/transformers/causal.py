@@ -1,0 +1,41 @@
+"""Opening a causal language model's folder: Transformers' own classes, safetensors only, no remote code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from gristmill.core.errors import CorruptBundle
+
+
+def load_causal(folder: Path, dtype: torch.dtype | None = None) -> Any:
+    """In evaluation mode; `dtype` None: bfloat16 where this machine computes in it, else float32.
+
+    Raises CorruptBundle when the weights are not those of the config's architecture.
+    """
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        model, told = transformers.AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=dtype or fast_dtype(),
+            output_loading_info=True,
+        )  # fmt: skip
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise CorruptBundle("The folder cannot be opened by Transformers: its config and its weights do not agree.",
+                            file="config.json") from error  # fmt: skip
+    if told["missing_keys"] or told["mismatched_keys"]:
+        name = min(told["missing_keys"], default=None) or str(next(iter(told["mismatched_keys"])))
+        raise CorruptBundle(f"The weights are those of another architecture than config.json names: {name!r} is "
+                            "missing or of another shape.", file="config.json")  # fmt: skip
+    return model.eval()
+
+
+def fast_dtype() -> torch.dtype:
+    """bfloat16 on a GPU and on a CPU that has its instructions: half the memory to read for each token."""
+    if torch.cuda.is_available():
+        return torch.bfloat16
+    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32

@@ -1,0 +1,247 @@
+"""Continuous batching over any causal language model of Transformers: each step one forward pass for all that wait."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gristmill.bundles.manifest import Manifest
+from gristmill.core.errors import CorruptBundle, Unprocessable
+from gristmill.core.types import Resources
+from gristmill.frameworks.generation import Emission, Job
+from gristmill.frameworks.sampling import Drawn, Sampler, draw_all
+from gristmill.frameworks.transformers.causal import load_causal
+from gristmill.frameworks.transformers.rows import NAME, Piece, Rows, Step, attention, plan
+
+_ROWS = 32
+_PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
+_SHORTEST_REUSE = 8  # tokens of a common beginning; fewer are sooner computed than copied
+_OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
+
+
+class _Sequence:
+    """One row: its tokens, how many of them are computed, and what draws the next."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.tokens = list(job.tokens)
+        self.computed = 0
+        self.cached = 0
+        self.prompt = len(self.tokens)  # what is computed before anything is drawn; all so far when it starts again
+        self.sampler = Sampler(job)
+
+    @property
+    def decoding(self) -> bool:
+        return self.computed >= self.prompt
+
+    @property
+    def generated(self) -> int:
+        return len(self.tokens) - len(self.job.tokens)
+
+    @property
+    def finished(self) -> bool:
+        return self.generated > 0 and (self.tokens[-1] in self.job.ends or self.generated >= self.job.max_tokens)
+
+    def start_again(self) -> None:
+        self.computed, self.prompt = 0, len(self.tokens)
+
+
+class TransformersGenerator:
+    """See frameworks/generation.Generator.
+
+    Rows 0 to n - 1 are under way, so that their keys are one view. Behind them stand rows of ended sequences, the
+    latest first: a prompt that begins as one of them is computed from there on. (Batches that change at every step: Yu
+    et al., OSDI 2022, "Orca"; reuse of beginnings: Zheng et al., NeurIPS 2024, "SGLang", without its tree.)
+    """
+
+    def __init__(self, model: Any, context_length: int, memory_bytes: int) -> None:
+        """`memory_bytes` for keys and values. Raises Unprocessable when the model's attention cannot be replaced."""
+        self.context_length = context_length
+        self._model = with_rows(model)
+        parameter = next(model.parameters())
+        self._device = parameter.device
+        self._rows = Rows(_ROWS, memory_bytes, parameter.dtype, self._device)
+        self._waiting: deque[_Sequence] = deque()
+        self._active: list[_Sequence] = []
+        self._ended: list[list[int]] = []  # tokens computed in the rows behind the active ones
+        self._logits([0], [0], plan(self._rows, (), (Piece(0, 0, 1),)), [0])
+        if not self._rows.bytes_a_token:
+            raise Unprocessable(_OWN_ATTENTION, field="architectures")
+
+    @classmethod
+    def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> TransformersGenerator:
+        torch.set_num_threads(max(1, int(resources.cores)))
+        device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
+        language = manifest.signature.language
+        if language is None:
+            raise CorruptBundle("The bundle's signature does not say the model's context length.", file="manifest.json")
+        model = load_causal(bundle / "weights").to(device)
+        return cls(model, language.context_length, resources.memory_bytes // 2)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._active or self._waiting)
+
+    def submit(self, job: Job) -> None:
+        if job.adapter is not None:
+            raise Unprocessable(f"There is no adapter {job.adapter!r} on this model.", field="model")
+        self._waiting.append(_Sequence(job))
+
+    @torch.inference_mode()
+    def cancel(self, id: int) -> None:
+        self._waiting = deque(one for one in self._waiting if one.job.id != id)
+        for place, one in enumerate(self._active):
+            if one.job.id == id:
+                self._leave(place)
+                return
+
+    @torch.inference_mode()
+    def step(self) -> list[Emission]:
+        self._make_room()
+        decoding = self._decoding_first()
+        pieces = self._pieces(len(decoding))
+        emitted = [self._emitted(one, drawn) for one, drawn in self._compute(decoding, pieces)]
+        for place in reversed(range(len(self._active))):
+            if self._active[place].finished:
+                self._leave(place)
+        return emitted
+
+    # Rows
+
+    def _make_room(self) -> None:
+        """Admit what waits, in its order, while the memory holds the rows; send back the youngest when it does not."""
+        while self._waiting and len(self._active) < self._fitting(self._waiting[0]):
+            self._enter(self._waiting.popleft())
+        while len(self._active) > self._fitting():
+            youngest = self._active.pop()
+            youngest.start_again()
+            self._ended.clear()
+            self._waiting.appendleft(youngest)
+        self._ended = self._ended[: self._fitting() - len(self._active)]
+        self._rows.reserve(max((len(one.tokens) for one in self._active), default=1))
+
+    def _fitting(self, *more: _Sequence) -> int:
+        return self._rows.fitting(max((len(one.tokens) for one in (*self._active, *more)), default=1))
+
+    def _enter(self, one: _Sequence) -> None:
+        """Give it the row behind the active ones, with what an earlier prompt left there that fits."""
+        source, shared = self._longest_beginning(one.tokens)
+        copied = self._rows.read(source, shared) if shared else []
+        row, ended = len(self._active), len(self._ended)
+        if ended:  # its first stands in that row: it moves behind the last, or takes the place of the last
+            free = row + ended if row + ended < self._rows.count else row + ended - 1
+            self._rows.swap(row, free, len(self._ended[0]))
+            self._ended = [*self._ended[1 : free - row], self._ended[0]] if free > row else []
+        if shared:
+            self._rows.write(row, copied)
+            one.computed = shared
+            one.cached = one.cached or shared
+        self._active.append(one)
+
+    def _longest_beginning(self, tokens: Sequence[int]) -> tuple[int, int]:
+        """The row that shares the most tokens with the beginning, and how many; the last token is always computed."""
+        held = [one.tokens[: one.computed] for one in self._active] + self._ended
+        shared, row = max(((common(one, tokens), row) for row, one in enumerate(held)), default=(0, 0))
+        shared = min(shared, len(tokens) - 1)
+        return (row, shared) if shared >= _SHORTEST_REUSE else (0, 0)
+
+    def _decoding_first(self) -> list[_Sequence]:
+        """Bring the sequences that decode into the first rows."""
+        decoding = [one for one in self._active if one.decoding]
+        for place, one in enumerate(decoding):
+            now = self._active.index(one)
+            if now != place:
+                self._rows.swap(now, place, max(one.computed, self._active[place].computed))
+                self._active[now], self._active[place] = self._active[place], one
+        return decoding
+
+    def _leave(self, place: int) -> None:
+        """Its row goes behind the active ones, where its beginning is found again."""
+        last = len(self._active) - 1
+        one, other = self._active[place], self._active[last]
+        self._rows.swap(place, last, max(one.computed, other.computed))
+        self._active[place] = other
+        self._active.pop()
+        self._ended.insert(0, one.tokens[: one.computed])
+
+    # Computing
+
+    def _pieces(self, first: int) -> list[Piece]:
+        room, pieces = _PIECE_TOKENS, []
+        for row, one in enumerate(self._active[first:], first):
+            tokens = min(room, one.prompt - one.computed)
+            if tokens:
+                pieces.append(Piece(row, one.computed, tokens))
+                room -= tokens
+        return pieces
+
+    def _compute(self, decoding: list[_Sequence], pieces: list[Piece]) -> Iterable[tuple[_Sequence, Drawn]]:
+        """One forward pass; a token for each that decodes and for each whose prompt is whole now."""
+        tokens = [one.tokens[-1] for one in decoding]
+        positions = [one.computed for one in decoding]
+        lengths, wanted, drawing = list(positions), list(range(len(decoding))), list(decoding)
+        for piece in pieces:
+            one = self._active[piece.row]
+            tokens += one.tokens[piece.start : piece.stop]
+            positions += range(piece.start, piece.stop)
+            if piece.stop == one.prompt:
+                wanted.append(len(tokens) - 1)
+                drawing.append(one)
+        logits = self._logits(tokens, positions, plan(self._rows, lengths, pieces), wanted or [0])
+        for one in decoding:
+            one.computed += 1
+        for piece in pieces:
+            self._active[piece.row].computed = piece.stop
+        drawn = draw_all(logits[: len(drawing)], [one.sampler for one in drawing]) if drawing else []
+        return zip(drawing, drawn, strict=True)
+
+    @torch.inference_mode()
+    def _logits(self, tokens: list[int], positions: list[int], step: Step, wanted: list[int]) -> np.ndarray:
+        """float32 [wanted, vocabulary]: after the tokens at the places `wanted`."""
+        ids, places, kept = (torch.tensor(values, device=self._device) for values in (tokens, positions, wanted))
+        output = self._model(
+            input_ids=ids[None], position_ids=places[None], use_cache=False, logits_to_keep=kept, step=step
+        )
+        result: np.ndarray = output.logits[0].float().cpu().numpy()
+        return result
+
+    def _emitted(self, one: _Sequence, drawn: Drawn) -> Emission:
+        one.tokens.append(drawn.token)
+        cached = one.cached if one.generated == 1 else 0
+        return Emission(one.job.id, drawn.token, one.finished, drawn.logprob, drawn.top, cached)
+
+    # Adapters
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        raise Unprocessable("Adapters are not loaded by this engine yet.", field="adapter")
+
+    def unload_adapter(self, name: str) -> None:
+        raise Unprocessable(f"There is no adapter {name!r} on this model.", field="adapter")
+
+    def close(self) -> None:
+        del self._model
+
+
+def common(held: Sequence[int], tokens: Sequence[int]) -> int:
+    """Length of the common beginning."""
+    for place, (one, other) in enumerate(zip(held, tokens, strict=False)):
+        if one != other:
+            return place
+    return min(len(held), len(tokens))
+
+
+def with_rows(model: Any) -> Any:
+    """The model with attention over rows. Raises Unprocessable where it does not go through Transformers' register."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attention)
+    try:
+        model.set_attn_implementation(NAME)
+    except ValueError as error:
+        raise Unprocessable(_OWN_ATTENTION, field="architectures") from error
+    return model.eval()
