@@ -128,14 +128,14 @@ def test_a_bundle_replays_its_golden_answers_and_other_weights_do_not(
     bundle = folder / "bundle"
     manifest = verify(bundle)
     version = open_version("wine", bundle, manifest, Resources())
-    replay(bundle, version.outputs)
+    replay(bundle, manifest.signature, version.outputs)
     assert "## Quality" in (bundle / "card.md").read_text()
     assert manifest.lineage.datasets == ("wine@1",)
     swapped = tmp_path / "swapped"
     shutil.copytree(bundle, swapped)
     shutil.copy(other / "bundle" / "weights" / "model.safetensors", swapped / "weights")
     with pytest.raises(Unprocessable, match="golden"):
-        replay(swapped, open_version("wine", swapped, manifest, Resources()).outputs)
+        replay(swapped, manifest.signature, open_version("wine", swapped, manifest, Resources()).outputs)
     with pytest.raises(CorruptBundle, match=r"weights/model\.safetensors"):
         load_version(
             VersionRef(model="wine", version=1, digest=found.bundle_digest or "", folder=str(swapped)), Resources()

@@ -50,7 +50,7 @@ def seal(bundle: Path, manifest: Manifest, resources: Resources) -> Packaged:
     sealed = manifest_with_files(manifest, bundle)
     digest = write_manifest(bundle, sealed)
     loaded: LoadedVersion = open_version(sealed.name, bundle, verify(bundle, digest), resources)
-    replay(bundle, loaded.outputs)
+    replay(bundle, sealed.signature, loaded.outputs)
     loaded.runtime.close()
     return Packaged(digest, sealed, sealed.metrics)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,12 @@ class ModelFolder(NamedTuple):
 
 def read_folder(folder: Path) -> ModelFolder:
     """Raises Unprocessable (code, pickles, another kind of model), CorruptBundle."""
+    config = read_config(folder)
+    return ModelFolder(config, _head(config), (CONFIG, *weight_files(folder)))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Raises Unprocessable where it would run code of its author, CorruptBundle."""
     config = read_json(folder, CONFIG)
     for field in ("auto_map", "quantization_config"):
         if field in config:
@@ -28,7 +35,20 @@ def read_folder(folder: Path) -> ModelFolder:
                 f"{CONFIG} has {field!r}, which runs code that is not Transformers' own: save the model with one of "
                 "its own classes and in full precision.", field=field,
             )  # fmt: skip
-    return ModelFolder(config, _head(config), (CONFIG, *_weights(folder)))
+    return config
+
+
+def class_name(config: dict[str, Any]) -> str:
+    """Of Transformers' classes; "" where the config names none."""
+    (name, *_) = config.get("architectures") or [""]
+    return str(name)
+
+
+def licence_of(card: Path) -> str | None:
+    """Of a model card's front matter, where there is one."""
+    text = card.read_text(errors="replace") if card.is_file() else ""
+    match = re.match(r"---\n(?:(?!---).*\n)*?license:\s*([\w.-]+)", text)
+    return match[1] if match else None
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
@@ -40,7 +60,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _head(config: dict[str, Any]) -> str:
-    (name, *_) = config.get("architectures") or [""]
+    name = class_name(config)
     for head in ("ForSequenceClassification", "ForImageClassification"):
         if name.endswith(head):
             return head
@@ -52,7 +72,8 @@ def _head(config: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def _weights(folder: Path) -> tuple[str, ...]:
+def weight_files(folder: Path) -> tuple[str, ...]:
+    """The safetensors of the folder. Raises Unprocessable where there are none, or pickles."""
     if (folder / WEIGHTS).is_file():
         return (WEIGHTS,)
     if (folder / INDEX).is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import TensorSpec
 from gristmill.frameworks.importing import Imported, ImportJob
-from gristmill.frameworks.transformers.folder import CONFIG, TOKENIZER, ModelFolder, read_folder, read_json
+from gristmill.frameworks.transformers.causal_imports import is_causal, read_causal
+from gristmill.frameworks.transformers.folder import CONFIG, TOKENIZER, ModelFolder, licence_of, read_folder, read_json
 from gristmill.tasks.preprocessing import NormaliseImage, Preprocessing
 from gristmill.tasks.subwords import Subwords
 
@@ -25,6 +25,8 @@ class HuggingFaceImporter:
         return (source / CONFIG).is_file() and not any(source.glob("*.onnx"))
 
     def read(self, job: ImportJob) -> Imported:
+        if is_causal(job.source):
+            return read_causal(job)
         found = read_folder(job.source)
         inputs, preprocessing, padding = _READERS[found.head](job.source, found)
         job.weights.mkdir(parents=True)
@@ -41,18 +43,11 @@ class HuggingFaceImporter:
             inputs,
             () if found.head else (TensorSpec("last_hidden_state", "FP32", (-1, -1, -1)),),
             parameters,
-            licence=_licence(job.source / "README.md"),
+            licence=licence_of(job.source / "README.md"),
             labels=tuple(str(names[place]) for place in sorted(names, key=int)) or None,
             task=_TASKS[found.head],
             preprocessing=preprocessing,
         )
-
-
-def _licence(card: Path) -> str | None:
-    """Of the model card's front matter, where there is one."""
-    text = card.read_text(errors="replace") if card.is_file() else ""
-    match = re.match(r"---\n(?:(?!---).*\n)*?license:\s*([\w.-]+)", text)
-    return match[1] if match else None
 
 
 Read = tuple[tuple[TensorSpec, ...], Preprocessing | None, int]

@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
+from gristmill.frameworks.language import LanguageRuntime
+from gristmill.frameworks.protocol import Runtime
 from gristmill.frameworks.transformers.folder import read_folder
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
@@ -30,7 +32,9 @@ class TransformersRuntime:
         self._model, self._padding, self._device = model.to(device), padding, device
 
     @classmethod
-    def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> TransformersRuntime:
+    def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> Runtime:
+        if manifest.signature.language is not None:
+            return LanguageRuntime.load(bundle, manifest, resources)
         torch.set_num_threads(max(1, int(resources.cores)))
         device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
         return cls(load_model(bundle / "weights"), int(manifest.architecture.get("padding", 0)), device)

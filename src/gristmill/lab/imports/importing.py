@@ -15,6 +15,7 @@ from gristmill.bundles.replay import write_golden
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.files import write_atomic
+from gristmill.core.generation import LanguageFacts
 from gristmill.core.ids import check_name
 from gristmill.core.types import ImportRef, RunSpec, Signature, TensorSpec
 from gristmill.frameworks.importing import Imported, ImportJob
@@ -23,11 +24,12 @@ from gristmill.lab.events import Events
 from gristmill.lab.imports import formats
 from gristmill.lab.imports.card import import_card
 from gristmill.lab.imports.source import opened, safe_name
-from gristmill.lab.imports.trial import Trial, are_probabilities, matching_inputs, try_out
+from gristmill.lab.imports.trial import ROWS, Trial, are_probabilities, matching_inputs, random_inputs, try_out
 from gristmill.lab.loading import open_version
 from gristmill.lab.package import WEIGHTS, Packaged, seal
 from gristmill.tasks.preprocessing import Preprocessing, encode_preprocessing
 from gristmill.tasks.protocol import Adopting, ModelTensors, shapes_of
+from gristmill.tasks.text_generation import language_signature
 
 
 def import_run(spec: RunSpec, folder: Path, events: Events) -> Packaged:
@@ -43,6 +45,8 @@ def import_run(spec: RunSpec, folder: Path, events: Events) -> Packaged:
                 return _import_bundle(spec, spec.imported, source, bundle)
             job = ImportJob(source, spec.imported.told, bundle / WEIGHTS, spec.resources)
             imported = formats.read(job)
+        if imported.language is not None:
+            return _package_language(spec, spec.imported, imported, imported.language, bundle)
         events.write("message", message="trying it on random inputs")
         return _package(spec, spec.imported, imported, bundle)
     except BaseException:
@@ -73,6 +77,20 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     write_atomic(bundle / PREPROCESSING, encode_preprocessing(_chosen(imported, preprocessing)))
     version = open_version(manifest.name, bundle, manifest, spec.resources)
     golden = trial.inputs if task == "tensors" else matching_inputs(signature.inputs, trial)
+    write_golden(bundle, golden, version.outputs(golden))
+    version.runtime.close()
+    write_atomic(bundle / CARD, import_card(manifest).encode())
+    return seal(bundle, manifest, spec.resources)
+
+
+def _package_language(
+    spec: RunSpec, ref: ImportRef, imported: Imported, facts: LanguageFacts, bundle: Path
+) -> Packaged:
+    signature = language_signature(facts)
+    manifest = _manifest(spec, ref, imported, signature)
+    write_atomic(bundle / PREPROCESSING, encode_preprocessing(_chosen(imported, None)))
+    version = open_version(manifest.name, bundle, manifest, spec.resources)
+    golden = random_inputs(signature.inputs, ROWS, 1, 1)
     write_golden(bundle, golden, version.outputs(golden))
     version.runtime.close()
     write_atomic(bundle / CARD, import_card(manifest).encode())

@@ -49,7 +49,7 @@ def load(spec: ReplicaSpec) -> tuple[Version, tuple[tuple[int, float], ...]]:
     preprocessing = _preprocessing(bundle)
     version = Version(manifest, task, preprocessing, runtime.load(bundle, manifest, spec.resources))
     timings = tuple(_warm_up(version, read_golden(bundle)[0]))
-    replay(bundle, version.outputs)
+    replay(bundle, manifest.signature, version.outputs)
     return version, timings
 
 

@@ -1,0 +1,162 @@
+"""Messages → the text that a chat model was trained on, by the template that came with the model.
+
+A template is a stranger's program: it runs in Jinja's sandbox, with a bound on its steps and on what it writes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from jinja2 import TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from gristmill.core.errors import Malformed, Unprocessable
+
+CHAT_TEMPLATE = "chat_template.jinja"
+_MOST_STEPS = 1_000_000  # lines of the compiled template; a long chat takes some ten thousand
+_MOST_CHARACTERS = 4_000_000
+_MOST_REPEATED = 100_000
+_GROWING = frozenset(("format", "format_map", "center", "ljust", "rjust", "zfill", "expandtabs", "join"))
+_PROBE = "a_tool_that_no_template_names"
+
+
+class ChatTemplate:
+    """Compiled once, rendered for every chat."""
+
+    def __init__(self, source: str, beginning: str = "", end: str = "") -> None:
+        """Raises Unprocessable when it is no template."""
+        self.source = source
+        self._names = {"bos_token": beginning, "eos_token": end}
+        try:
+            self._template = _ENVIRONMENT.from_string(source)
+        except (TemplateError, RecursionError) as error:
+            raise Unprocessable(
+                f"The chat template is no Jinja template: {_reason(error)}.", field=CHAT_TEMPLATE
+            ) from None
+
+    @classmethod
+    def open(cls, folder: Path, beginning: str, end: str) -> ChatTemplate | None:
+        """Of the file in `folder`; None where there is none."""
+        path = folder / CHAT_TEMPLATE
+        return cls(path.read_text(errors="replace"), beginning, end) if path.is_file() else None
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        arguments: Mapping[str, Any] | None = None,
+        answer: bool = True,
+    ) -> str:
+        """The prompt; `answer`: it ends where the model's answer begins.
+
+        Raises Malformed with the template's own reason when it does not take these messages.
+        """
+        told = {
+            **(arguments or {}), **self._names, "messages": list(messages), "tools": list(tools) or None,
+            "documents": None, "add_generation_prompt": answer,
+        }  # fmt: skip
+        try:
+            with _bounded():
+                return self._written(told)
+        except (TemplateError, SecurityError) as error:
+            raise Malformed(f"The model's chat template refuses these messages: {_reason(error)}.",
+                            field="messages") from None  # fmt: skip
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError, ArithmeticError, RecursionError):
+            raise Malformed("The model's chat template cannot render these messages: use roles and contents as the "
+                            "model's card shows them.", field="messages") from None  # fmt: skip
+
+    def _written(self, told: dict[str, Any]) -> str:
+        parts, size = [], 0
+        for part in self._template.generate(told):
+            size += len(part)
+            if size > _MOST_CHARACTERS:
+                raise SecurityError("it writes too much")
+            parts.append(part)
+        return "".join(parts)
+
+    def takes_tools(self) -> bool:
+        """Whether a tool that is offered appears in what it writes."""
+        tool = {"type": "function", "function": {"name": _PROBE, "description": "", "parameters": {"type": "object"}}}
+        try:
+            return _PROBE in self.render([{"role": "user", "content": "?"}], tools=[tool])
+        except Malformed:
+            return False
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset(("*", "**", "%"))
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**":
+            raise SecurityError("it uses `**`")
+        if operator == "%" and isinstance(left, str):
+            raise SecurityError("it formats with `%`")
+        if operator == "*":
+            _check_size(left, right)
+            _check_size(right, left)
+        return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str) and attr in _GROWING - {"join"}:
+            return False
+        return super().is_safe_attribute(obj, attr, value)
+
+
+def _check_size(repeated: Any, times: Any) -> None:
+    if isinstance(repeated, str | list | tuple) and isinstance(times, int) and len(repeated) * times > _MOST_REPEATED:
+        raise SecurityError("it repeats too much")
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Ends a loop that goes on for ever: Jinja's sandbox bounds what is reached, not how long it takes."""
+    left = _MOST_STEPS
+
+    def step(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise SecurityError("it does not end")
+        return step
+
+    before = sys.gettrace()
+    sys.settrace(step)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def _raise(message: object) -> None:
+    raise TemplateError(str(message)[:500])
+
+
+def _json(value: Any, indent: int | None = None, **_: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=None if indent is None else max(0, min(int(indent), 8)))
+
+
+def _reason(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().rstrip(".")[:300]
+
+
+def _environment() -> _Sandbox:
+    """With the names that Hugging Face's templates count on."""
+    made = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+    for name in ("center", "format", "indent", "wordwrap", "pprint"):
+        made.filters.pop(name)
+    made.filters["tojson"] = _json
+    made.globals["raise_exception"] = _raise
+    made.globals["strftime_now"] = lambda form: datetime.now().strftime(str(form)[:100])
+    return made
+
+
+_ENVIRONMENT = _environment()
