@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from gristmill.bundles.digests import verify
+from gristmill.bundles.manifest import MANIFEST, digest_of
+from gristmill.core.types import ImportRef, Resources, RunKind, RunSpec, Signature, Told
+from gristmill.lab.events import Events
+from gristmill.lab.imports.importing import import_run
 
 CONTEXT = 256
 TEXTS = (
@@ -48,3 +56,26 @@ def folder(where: Path) -> Path:
     model(len(words)).save_pretrained(where)
     words.save_pretrained(where)
     return where
+
+
+class LanguageBundle(NamedTuple):
+    folder: Path
+    digest: str
+    signature: Signature
+
+
+def bundle(where: Path, source: Path | None = None) -> LanguageBundle:
+    """Imported from `source`, or from the tiny model's folder."""
+    run = where / "run"
+    run.mkdir(parents=True)
+    tar = where / "upload.tar"
+    with tarfile.open(tar, "w") as packed:
+        packed.add(source or folder(where / "tiny"), arcname=".")
+    spec = RunSpec(
+        id="run_test", tenant="t", kind=RunKind.import_, attempt=1, seed=0, resources=Resources(1.0), blobs_url="",
+        imported=ImportRef(source="tiny", told=Told(), upload=str(tar), packed=True),
+    )  # fmt: skip
+    import_run(spec, run, Events(run, 1))
+    made = run / "bundle"
+    manifest = verify(made)
+    return LanguageBundle(made, digest_of((made / MANIFEST).read_bytes()), manifest.signature)

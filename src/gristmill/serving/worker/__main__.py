@@ -16,9 +16,10 @@ from gristmill.core.processes import claim
 from gristmill.core.types import ReplicaSpec
 from gristmill.serving.wire.messages import Ready
 from gristmill.serving.worker import memory
-from gristmill.serving.worker.server import Server
+from gristmill.serving.worker.batches import Batches
+from gristmill.serving.worker.server import Answering, Server
 from gristmill.serving.worker.state import WorkerState
-from gristmill.serving.worker.version import load
+from gristmill.serving.worker.version import Version, load
 
 _log = logging.getLogger("gristmill.serving.worker")
 _DRAIN_S = 30.0
@@ -39,9 +40,17 @@ def main(folder: Path) -> int:
         return _fail(folder, state, error)
     server.end_on_sigterm()
     _log.info("%s is ready on replica %s", spec.model, spec.id)
-    server.serve(version, Ready(spec.digest, timings), _DRAIN_S)
+    server.serve(_answering(version, spec, state, server), Ready(spec.digest, timings), _DRAIN_S)
     version.runtime.close()
     return 0
+
+
+def _answering(version: Version, spec: ReplicaSpec, state: WorkerState, server: Server) -> Answering:
+    if version.manifest.signature.language is None:
+        return Batches(version, state, server.send)
+    from gristmill.serving.worker.generation.generating import Generation
+
+    return Generation(version, Path(spec.bundle), state, server.send)
 
 
 def _fail(folder: Path, state: WorkerState, error: Exception) -> int:

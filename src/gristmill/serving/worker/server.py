@@ -11,21 +11,41 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from gristmill.core import frames
 from gristmill.core.errors import GristmillError
 from gristmill.core.supervision import Ping
-from gristmill.serving.wire.messages import Compute, Draining, Explain, Hello, Parse, Ready, decode_to_worker
-from gristmill.serving.worker.computing import ANSWERING
+from gristmill.serving.wire.messages import Draining, Hello, Ready, decode_to_worker
 from gristmill.serving.worker.state import WorkerState
-from gristmill.serving.worker.version import Version
 
 _log = logging.getLogger(__name__)
 _STALLED_S = 10.0  # a gateway that stops in mid-frame is stopped itself: drop it, the others wait
 _BROKEN = (OSError, EOFError, GristmillError, msgspec.DecodeError)
+
+
+class Answering(Protocol):
+    """What a version does with the messages of gateways; called from the computing thread only."""
+
+    @property
+    def messages(self) -> Any:
+        """The types that it takes; another ends the line."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has something to compute though no message comes."""
+        ...
+
+    def take(self, connection: socket.socket, message: Any, body: bytearray) -> None: ...
+
+    def step(self) -> None: ...
+
+    def drop(self, connection: socket.socket) -> None:
+        """The gateway is gone."""
+        ...
 
 
 class Server:
@@ -40,6 +60,7 @@ class Server:
         self._wake, self._waker = socket.socketpair()
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._ending = False
+        self._answering: Answering | None = None
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -85,26 +106,30 @@ class Server:
 
     # The computing thread
 
-    def serve(self, version: Version, ready: Ready, drain_s: float) -> None:
+    def serve(self, answering: Answering, ready: Ready, drain_s: float) -> None:
         """Compute until SIGTERM; then what is under way is answered, and gateways are told to send no more."""
+        self._answering = answering
         self._state.state = "ready"
         while not self._ending:
-            self._turn(version, ready, None)
+            self._turn(ready, None)
         self._state.state = "draining"
         self._welcome(ready)
         for connection in list(self._gateways):
-            self._send(connection, Draining())
+            self.send(connection, Draining())
         until = time.monotonic() + drain_s
         while self._gateways and time.monotonic() < until:
-            self._turn(version, ready, 0.2)
+            self._turn(ready, 0.2)
 
-    def _turn(self, version: Version, ready: Ready, timeout_s: float | None) -> None:
-        for selected, _ in self._selector.select(timeout_s):
+    def _turn(self, ready: Ready, timeout_s: float | None) -> None:
+        assert self._answering is not None
+        for selected, _ in self._selector.select(0 if self._answering.busy else timeout_s):
             if selected.fileobj is self._wake:
                 self._wake.recv(4096)
                 self._welcome(ready)
             else:
-                self._answer(version, selected.fileobj)  # type: ignore[arg-type]
+                self._take(self._answering, selected.fileobj)  # type: ignore[arg-type]
+        if self._answering.busy:
+            self._answering.step()
 
     def _welcome(self, ready: Ready) -> None:
         with self._lock:
@@ -113,24 +138,22 @@ class Server:
             connection.settimeout(_STALLED_S)
             self._selector.register(connection, selectors.EVENT_READ)
             self._gateways.add(connection)
-            self._send(connection, Draining() if self._ending else ready)
+            self.send(connection, Draining() if self._ending else ready)
 
-    def _answer(self, version: Version, connection: socket.socket) -> None:
+    def _take(self, answering: Answering, connection: socket.socket) -> None:
         try:
             header, body = frames.receive(connection)
             message = decode_to_worker(header)
-            if not isinstance(message, Compute | Parse | Explain):
+            if not isinstance(message, answering.messages):
                 raise EOFError
         except _BROKEN:
             self._drop(connection)
             return
-        started = self._state.begin()
-        answer, buffers = ANSWERING[type(message)](version, message, body)
-        rows = sum(message.rows) if isinstance(message, Compute) else sum(getattr(answer, "rows", ()))
-        took = self._state.end(started, rows)
-        self._send(connection, msgspec.structs.replace(answer, compute_us=round(took * 1e6)), *buffers)
+        answering.take(connection, message, body)
 
-    def _send(self, connection: socket.socket, message: Any, *buffers: bytes | bytearray | memoryview) -> None:
+    def send(self, connection: socket.socket, message: Any, *buffers: bytes | bytearray | memoryview) -> None:
+        if connection not in self._gateways:
+            return
         try:
             frames.send(connection, message, *buffers)
         except OSError:
@@ -140,4 +163,6 @@ class Server:
         if connection in self._gateways:
             self._gateways.discard(connection)
             self._selector.unregister(connection)
+            if self._answering is not None:
+                self._answering.drop(connection)
         connection.close()

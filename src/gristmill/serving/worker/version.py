@@ -44,11 +44,13 @@ def load(spec: ReplicaSpec) -> tuple[Version, tuple[tuple[int, float], ...]]:
     """
     bundle = Path(spec.bundle)
     manifest = verify(bundle, spec.digest)
+    if spec.runtime is not None:
+        manifest = msgspec.structs.replace(manifest, runtime=spec.runtime)
     task: Task = plugins.load("tasks", manifest.task)()
     runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
     preprocessing = _preprocessing(bundle)
     version = Version(manifest, task, preprocessing, runtime.load(bundle, manifest, spec.resources))
-    timings = tuple(_warm_up(version, read_golden(bundle)[0]))
+    timings = () if manifest.signature.language else tuple(_warm_up(version, read_golden(bundle)[0]))
     replay(bundle, manifest.signature, version.outputs)
     return version, timings
 

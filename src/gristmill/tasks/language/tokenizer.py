@@ -19,8 +19,8 @@ class LanguageTokenizer:
     def __init__(self, tokenizer: Any, told: dict[str, Any], ends: Sequence[int | None] = ()) -> None:
         self._tokenizer = tokenizer
         self.beginning, self.end = (_text(told.get(name)) for name in ("bos_token", "eos_token"))
-        known = {self._tokenizer.token_to_id(self.end)} if self.end else set()
-        self.ends = frozenset((known | set(ends)) - {None})
+        known = [tokenizer.token_to_id(self.end) if self.end else None, *ends]
+        self.ends: frozenset[int] = frozenset(one for one in known if one is not None)
         self.size: int = tokenizer.get_vocab_size(with_added_tokens=True)
 
     @classmethod

@@ -1,0 +1,186 @@
+"""A version that generates text: requests come between two steps, and each step gives every request its next token."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from gristmill.core.errors import Malformed
+from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
+from gristmill.frameworks.generation import Emission, Grammar, Job
+from gristmill.frameworks.language import WEIGHTS, LanguageRuntime
+from gristmill.serving.wire.messages import Answered, Cancel, Ended, Fault, Generate, Generated, Tokenize
+from gristmill.serving.worker.computing import fault
+from gristmill.serving.worker.generation.choice import Choice
+from gristmill.serving.worker.generation.grammars import Grammars
+from gristmill.serving.worker.generation.prompts import Prompt, Prompts
+from gristmill.serving.worker.generation.segments import MARKS, Kind, Segments
+from gristmill.serving.worker.generation.stop_strings import StopStrings
+from gristmill.serving.worker.generation.tool_calls import call_grammar, wanted_tools
+from gristmill.serving.worker.state import WorkerState
+from gristmill.serving.worker.version import Version
+from gristmill.tasks.language.chat_template import ChatTemplate
+
+Send = Callable[..., None]  # (connection, message, *buffers)
+
+
+class _Request:
+    """One request of one gateway: its choices by the generator's ids, and what it has used."""
+
+    def __init__(self, connection: socket.socket, number: int, prompt_tokens: int) -> None:
+        self.connection, self.number = connection, number
+        self.choices: dict[int, Choice] = {}  # those under way
+        self.ended: list[Choice] = []
+        self.prompt_tokens = prompt_tokens
+        self.cached = 0
+        self.compute_us = 0.0
+
+    def usage(self) -> TokenUsage:
+        choices = [*self.choices.values(), *self.ended]
+        completion = sum(choice.tokens for choice in choices)
+        reasoning = sum(choice.reasoning_tokens for choice in choices)
+        return TokenUsage(self.prompt_tokens, self.cached, completion, reasoning)
+
+
+class _Made(NamedTuple):
+    """What goes out to one gateway after a step."""
+
+    deltas: list[Delta]
+    ended: list[Ended]
+
+
+class Generation:
+    """See server.Answering."""
+
+    messages = Generate | Cancel | Tokenize
+
+    def __init__(self, version: Version, bundle: Path, state: WorkerState, send: Send) -> None:
+        runtime, facts = version.runtime, version.manifest.signature.language
+        assert isinstance(runtime, LanguageRuntime)
+        assert facts is not None
+        self._generator, self._tokenizer = runtime.generator, runtime.tokenizer
+        weights = bundle / WEIGHTS
+        template = ChatTemplate.open(weights, self._tokenizer.beginning, self._tokenizer.end)
+        self._thinks = template is not None and MARKS[Kind.reasoning][1] in template.source
+        self._prompts = Prompts(self._tokenizer, template, facts)
+        self._grammars = Grammars(weights, self._tokenizer, facts.vocabulary)
+        self._state, self._send = state, send
+        self._ids = itertools.count(1)
+        self._requests: dict[tuple[socket.socket, int], _Request] = {}
+        self._by_id: dict[int, _Request] = {}
+
+    @property
+    def busy(self) -> bool:
+        return self._generator.busy
+
+    def take(self, connection: socket.socket, message: Any, body: bytearray) -> None:
+        if isinstance(message, Generate):
+            try:
+                self._begin(connection, message)
+            except Exception as error:
+                nothing = Ended(message.request, TokenUsage(0, 0, 0), 0, fault(error))
+                self._send(connection, Generated((), (nothing,)))
+        elif isinstance(message, Cancel):
+            request = self._requests.get((connection, message.request))
+            if request is not None:
+                self._stop(request)
+                self._send(connection, Generated((), (self._end(request),)))
+        else:
+            self._tokenize(connection, message)
+
+    def drop(self, connection: socket.socket) -> None:
+        """The gateway is gone: nobody waits for its requests."""
+        for request in [one for one in self._requests.values() if one.connection is connection]:
+            self._stop(request)
+            self._end(request)
+
+    # A request's way
+
+    def _begin(self, connection: socket.socket, message: Generate) -> None:
+        asked = message.asked
+        prompt = self._prompts.read(asked)
+        most = self._prompts.most_new(asked, prompt)
+        request = _Request(connection, message.request, len(prompt.tokens))
+        jobs = [self._job(asked, prompt, most, index) for index in range(asked.n)]
+        for index, job in enumerate(jobs):
+            self._generator.submit(job)
+            request.choices[job.id] = self._choice(asked, prompt, (message.request, index), job)
+            self._by_id[job.id] = request
+        self._requests[connection, message.request] = request
+
+    def _job(self, asked: GenerationRequest, prompt: Prompt, most: int, index: int) -> Job:
+        seed = asked.sampling.seed
+        sampling = msgspec.structs.replace(
+            asked.sampling, seed=secrets.randbits(63) if seed is None else (seed + index) % 2**63
+        )
+        ends = frozenset() if asked.ignore_eos else self._tokenizer.ends
+        return Job(
+            next(self._ids), prompt.tokens, most, sampling, ends, asked.logprobs, self._grammar(asked), asked.adapter
+        )
+
+    def _grammar(self, asked: GenerationRequest) -> Grammar | None:
+        functions = wanted_tools(asked)
+        if functions:
+            return self._grammars.of_lark(call_grammar(functions, several=asked.parallel_tool_calls), "tools")
+        if asked.tools and asked.tool_choice not in ("none", "auto", "required"):
+            raise Malformed(f"There is no function {asked.tool_choice!r} among the tools.", field="tool_choice")
+        return None if asked.json_schema is None else self._grammars.of_schema(asked.json_schema)
+
+    def _choice(self, asked: GenerationRequest, prompt: Prompt, place: tuple[int, int], job: Job) -> Choice:
+        kinds = {Kind.reasoning} if self._thinks and asked.messages is not None else set()
+        kinds |= {Kind.tool_call} if asked.tools and asked.tool_choice != "none" else set()
+        segments = Segments(frozenset(kinds), prompt.inside)
+        return Choice(place, self._tokenizer, job.ends, StopStrings(asked.stop), segments)
+
+    def step(self) -> None:
+        """One token for every sequence under way, in one frame a gateway."""
+        started = self._state.begin()
+        emissions = self._generator.step()
+        took_us = self._state.end(started, len(emissions)) * 1e6
+        made: dict[socket.socket, _Made] = {}
+        for emission in emissions:
+            request = self._by_id.get(emission.id)
+            if request is not None:
+                request.compute_us += took_us / len(emissions)
+                self._add(request, emission, made.setdefault(request.connection, _Made([], [])))
+        for connection, out in made.items():
+            if out.deltas or out.ended:
+                self._send(connection, Generated(tuple(out.deltas), tuple(out.ended)))
+
+    def _add(self, request: _Request, emission: Emission, out: _Made) -> None:
+        choice = request.choices[emission.id]
+        request.cached = request.cached or emission.cached
+        delta = choice.add(emission)
+        if delta is not None:
+            out.deltas.append(delta)
+        if choice.finish is not None:
+            if not emission.finished:  # a stop string
+                self._generator.cancel(emission.id)
+            del self._by_id[emission.id]
+            request.ended.append(request.choices.pop(emission.id))
+            if not request.choices:
+                out.ended.append(self._end(request))
+
+    def _stop(self, request: _Request) -> None:
+        for id in request.choices:
+            self._generator.cancel(id)
+            del self._by_id[id]
+
+    def _end(self, request: _Request, reason: Fault | None = None) -> Ended:
+        del self._requests[request.connection, request.number]
+        return Ended(request.number, request.usage(), round(request.compute_us), reason)
+
+    def _tokenize(self, connection: socket.socket, message: Tokenize) -> None:
+        try:
+            tokens: Sequence[int] = self._prompts.read(message.asked).tokens
+        except Exception as error:
+            self._send(connection, Answered(message.batch, [0], [0], 0, {0: fault(error)}))
+            return
+        document = msgspec.json.encode({"tokens": tokens, "count": len(tokens)})
+        self._send(connection, Answered(message.batch, [len(document)], [1], 0), document)

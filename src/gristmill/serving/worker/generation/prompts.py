@@ -1,0 +1,59 @@
+"""A request's tokens: its messages by the model's own template, or its text, or the tokens themselves."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gristmill.core.errors import Malformed
+from gristmill.core.generation import GenerationRequest, LanguageFacts
+from gristmill.serving.worker.generation.segments import MARKS, Kind
+from gristmill.tasks.language.chat_template import ChatTemplate
+from gristmill.tasks.language.tokenizer import LanguageTokenizer
+
+
+class Prompt(NamedTuple):
+    tokens: list[int]
+    inside: Kind  # what the answer begins in: a template may open the model's thought itself
+
+
+class Prompts:
+    def __init__(self, tokenizer: LanguageTokenizer, template: ChatTemplate | None, facts: LanguageFacts) -> None:
+        self._tokenizer, self._template, self._facts = tokenizer, template, facts
+
+    def read(self, asked: GenerationRequest) -> Prompt:
+        """Raises Malformed naming the field."""
+        if asked.messages is not None:
+            return self._chat(asked)
+        prompt = asked.prompt or ()
+        tokens = self._tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
+        if not tokens:
+            raise Malformed("The prompt is empty: there is nothing to go on from.", field="prompt")
+        strange = next((token for token in tokens if not 0 <= token < self._facts.vocabulary), None)
+        if strange is not None:
+            raise Malformed(f"The prompt's token {strange} is not in the vocabulary of {self._facts.vocabulary}.",
+                            field="prompt", got=strange)  # fmt: skip
+        return Prompt(tokens, Kind.answer)
+
+    def _chat(self, asked: GenerationRequest) -> Prompt:
+        if self._template is None:
+            raise Malformed("The model has no chat template: send a prompt to /v1/completions.", field="messages")
+        tools = asked.tools if asked.tool_choice != "none" else []
+        text = self._template.render(asked.messages or [], tools=tools, arguments=asked.template_arguments)
+        opened = text.rstrip().endswith(MARKS[Kind.reasoning][0])
+        tokens = self._tokenizer.encode(text, rendered=True)
+        if not tokens:
+            raise Malformed("The messages are empty: there is nothing to answer.", field="messages")
+        return Prompt(tokens, Kind.reasoning if opened else Kind.answer)
+
+    def most_new(self, asked: GenerationRequest, prompt: Prompt) -> int:
+        """How many tokens the answer may have. Raises Malformed when the context has no room for them."""
+        field = "messages" if asked.messages is not None else "prompt"
+        room = self._facts.context_length - len(prompt.tokens)
+        wanted = asked.max_tokens or max(room, 1)
+        if wanted > room:
+            raise Malformed(
+                f"This model's context length is {self._facts.context_length} tokens, and {len(prompt.tokens)} in the "
+                f"{field} and {wanted} in the answer are more: shorten the {field} or ask for fewer.",
+                field=field, code="context_length_exceeded",
+            )  # fmt: skip
+        return wanted
