@@ -14,7 +14,8 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
-from gristmill.frameworks.sampling import Drawn, Sampler, draw_all
+from gristmill.frameworks.sampling import Drawn, draw_all
+from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.frameworks.transformers.rows import NAME, Piece, Rows, Step, attention, plan
 
@@ -22,33 +23,6 @@ _ROWS = 32
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
 _SHORTEST_REUSE = 8  # tokens of a common beginning; fewer are sooner computed than copied
 _OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
-
-
-class _Sequence:
-    """One row: its tokens, how many of them are computed, and what draws the next."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.tokens = list(job.tokens)
-        self.computed = 0
-        self.cached = 0
-        self.prompt = len(self.tokens)  # what is computed before anything is drawn; all so far when it starts again
-        self.sampler = Sampler(job)
-
-    @property
-    def decoding(self) -> bool:
-        return self.computed >= self.prompt
-
-    @property
-    def generated(self) -> int:
-        return len(self.tokens) - len(self.job.tokens)
-
-    @property
-    def finished(self) -> bool:
-        return self.generated > 0 and (self.tokens[-1] in self.job.ends or self.generated >= self.job.max_tokens)
-
-    def start_again(self) -> None:
-        self.computed, self.prompt = 0, len(self.tokens)
 
 
 class TransformersGenerator:
@@ -66,8 +40,8 @@ class TransformersGenerator:
         parameter = next(model.parameters())
         self._device = parameter.device
         self._rows = Rows(_ROWS, memory_bytes, parameter.dtype, self._device)
-        self._waiting: deque[_Sequence] = deque()
-        self._active: list[_Sequence] = []
+        self._waiting: deque[OpenSequence] = deque()
+        self._active: list[OpenSequence] = []
         self._ended: list[list[int]] = []  # tokens computed in the rows behind the active ones
         self._logits([0], [0], plan(self._rows, (), (Piece(0, 0, 1),)), [0])
         if not self._rows.bytes_a_token:
@@ -90,7 +64,7 @@ class TransformersGenerator:
     def submit(self, job: Job) -> None:
         if job.adapter is not None:
             raise Unprocessable(f"There is no adapter {job.adapter!r} on this model.", field="model")
-        self._waiting.append(_Sequence(job))
+        self._waiting.append(OpenSequence(job))
 
     @torch.inference_mode()
     def cancel(self, id: int) -> None:
@@ -105,7 +79,7 @@ class TransformersGenerator:
         self._make_room()
         decoding = self._decoding_first()
         pieces = self._pieces(len(decoding))
-        emitted = [self._emitted(one, drawn) for one, drawn in self._compute(decoding, pieces)]
+        emitted = [one.take(drawn) for one, drawn in self._compute(decoding, pieces)]
         for place in reversed(range(len(self._active))):
             if self._active[place].finished:
                 self._leave(place)
@@ -125,10 +99,10 @@ class TransformersGenerator:
         self._ended = self._ended[: self._fitting() - len(self._active)]
         self._rows.reserve(max((len(one.tokens) for one in self._active), default=1))
 
-    def _fitting(self, *more: _Sequence) -> int:
+    def _fitting(self, *more: OpenSequence) -> int:
         return self._rows.fitting(max((len(one.tokens) for one in (*self._active, *more)), default=1))
 
-    def _enter(self, one: _Sequence) -> None:
+    def _enter(self, one: OpenSequence) -> None:
         """Give it the row behind the active ones, with what an earlier prompt left there that fits."""
         source, shared = self._longest_beginning(one.tokens)
         copied = self._rows.read(source, shared) if shared else []
@@ -139,8 +113,7 @@ class TransformersGenerator:
             self._ended = [*self._ended[1 : free - row], self._ended[0]] if free > row else []
         if shared:
             self._rows.write(row, copied)
-            one.computed = shared
-            one.cached = one.cached or shared
+            one.begin_at(shared)
         self._active.append(one)
 
     def _longest_beginning(self, tokens: Sequence[int]) -> tuple[int, int]:
@@ -150,7 +123,7 @@ class TransformersGenerator:
         shared = min(shared, len(tokens) - 1)
         return (row, shared) if shared >= _SHORTEST_REUSE else (0, 0)
 
-    def _decoding_first(self) -> list[_Sequence]:
+    def _decoding_first(self) -> list[OpenSequence]:
         """Bring the sequences that decode into the first rows."""
         decoding = [one for one in self._active if one.decoding]
         for place, one in enumerate(decoding):
@@ -180,7 +153,7 @@ class TransformersGenerator:
                 room -= tokens
         return pieces
 
-    def _compute(self, decoding: list[_Sequence], pieces: list[Piece]) -> Iterable[tuple[_Sequence, Drawn]]:
+    def _compute(self, decoding: list[OpenSequence], pieces: list[Piece]) -> Iterable[tuple[OpenSequence, Drawn]]:
         """One forward pass; a token for each that decodes and for each whose prompt is whole now."""
         tokens = [one.tokens[-1] for one in decoding]
         positions = [one.computed for one in decoding]
@@ -210,11 +183,6 @@ class TransformersGenerator:
         result: np.ndarray = output.logits[0].float().cpu().numpy()
         return result
 
-    def _emitted(self, one: _Sequence, drawn: Drawn) -> Emission:
-        one.tokens.append(drawn.token)
-        cached = one.cached if one.generated == 1 else 0
-        return Emission(one.job.id, drawn.token, one.finished, drawn.logprob, drawn.top, cached)
-
     # Adapters
 
     def load_adapter(self, name: str, folder: Path) -> None:
@@ -225,14 +193,6 @@ class TransformersGenerator:
 
     def close(self) -> None:
         del self._model
-
-
-def common(held: Sequence[int], tokens: Sequence[int]) -> int:
-    """Length of the common beginning."""
-    for place, (one, other) in enumerate(zip(held, tokens, strict=False)):
-        if one != other:
-            return place
-    return min(len(held), len(tokens))
 
 
 def with_rows(model: Any) -> Any:
