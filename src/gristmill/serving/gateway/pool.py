@@ -8,24 +8,25 @@ from collections import deque
 from collections.abc import Iterable
 from time import monotonic
 
-from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Unavailable
-from gristmill.core.routes import RouteEndpoint, RouteReplica, RouteVersion
+from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Malformed, Unavailable
+from gristmill.core.routes import RouteEndpoint, RouteVersion
 from gristmill.serving.gateway.admission import Busy, FairQueue, admit
 from gristmill.serving.gateway.batching import form
 from gristmill.serving.gateway.cache import AnswerCache, fingerprint
 from gristmill.serving.gateway.cost import CostModel
-from gristmill.serving.gateway.exchange import Batch, split
+from gristmill.serving.gateway.exchange import Batch, join, split
 from gristmill.serving.gateway.metering import Meter
 from gristmill.serving.gateway.metrics import PoolMetrics
+from gristmill.serving.gateway.replica_set import ReplicaSet
 from gristmill.serving.gateway.replicas import Replica
 from gristmill.serving.gateway.work import Answer, ExplainJob, Result, Work
-from gristmill.serving.wire.messages import Answered, Computed
+from gristmill.serving.wire.messages import Answered, Computed, Generated
 
 _BATCHES_IN_FLIGHT = 2  # the second waits in the socket, so that the worker never waits for the gateway
 _DEATHS_TO_QUARANTINE = 2
 
 
-class Pool:
+class Pool(ReplicaSet[Batch]):
     """The owner of its queue and replicas; lives on the event loop.
 
     A work whose worker died goes again alone: a second death tells which request kills, and it is quarantined.
@@ -34,21 +35,13 @@ class Pool:
     def __init__(
         self, endpoint: RouteEndpoint, version: RouteVersion, meter: Meter, metrics: PoolMetrics, gateway: str
     ) -> None:
-        self.endpoint = endpoint
-        self.version = version
-        self.digest = version.digest
-        self.signature = version.signature
+        super().__init__(endpoint, version, metrics, gateway)
         self.queue = FairQueue()
         self.cost = CostModel()
-        self.metrics = metrics
-        self.closed = False  # no longer routed to
         self.cache: AnswerCache | None = None  # the endpoint's; None: every request is computed
         self.quarantined = 0
         self._suspects: deque[Work] = deque()
-        self._replicas: dict[RouteReplica, Replica] = {}
-        self._leaving: list[Replica] = []
         self._meter = meter
-        self._gateway = gateway
         self._numbers = itertools.count(1)
         self._loop = asyncio.get_running_loop()
         self._busy = Busy()
@@ -57,26 +50,9 @@ class Pool:
         self._by_length = version.signature.task.startswith("text")
         self.update(endpoint, version)
 
-    def update(self, endpoint: RouteEndpoint, version: RouteVersion) -> None:
-        """Take over another snapshot's limits and replicas; what waits stays."""
-        self.endpoint, self.version = endpoint, version
-        for route in [route for route in self._replicas if route not in version.replicas]:
-            self._retire(self._replicas.pop(route))
-        for route in version.replicas:
-            if route not in self._replicas:
-                self._replicas[route] = Replica(route, self, self._gateway)
-
-    def _retire(self, replica: Replica) -> None:
-        self._leaving = [old for old in self._leaving if old.in_flight]
-        self._leaving.append(replica)
-        replica.close_when_done()
-
     def close(self) -> list[Work]:
         """Retire every replica; gives the works that still wait, to go elsewhere."""
-        self.closed = True
-        for replica in self._replicas.values():
-            self._retire(replica)
-        self._replicas.clear()
+        self.retire_all()
         waiting = [*self._suspects, *self.queue]
         self._suspects.clear()
         self.queue = FairQueue()
@@ -88,16 +64,8 @@ class Pool:
         computing = sum(len(batch.works) for batch in self._batches())
         return computing + len(self.queue) + len(self._suspects)
 
-    @property
-    def ready(self) -> bool:
-        return any(replica.ready for replica in self._replicas.values())
-
-    @property
-    def all_ready(self) -> bool:
-        return all(replica.ready for replica in self._replicas.values())
-
     def _batches(self) -> Iterable[Batch]:
-        for replica in [*self._replicas.values(), *self._leaving]:
+        for replica in self._all():
             yield from replica.in_flight.values()
 
     def recall(self, work: Work) -> Answer | None:
@@ -156,7 +124,7 @@ class Pool:
             if replica is None or not self._fill(replica):
                 return
 
-    def _fill(self, replica: Replica) -> bool:
+    def _fill(self, replica: Replica[Batch]) -> bool:
         """Send it one batch; False when the least loaded replica has no room."""
         in_flight = replica.in_flight
         if any(work.deaths for batch in in_flight.values() for work in batch.works):
@@ -183,20 +151,21 @@ class Pool:
         ahead = sum(batch.rows for batch in in_flight.values())
         return 2 * self.queue.rows >= min(ahead, self.endpoint.limits.max_batch_rows)
 
-    def _send(self, replica: Replica, works: list[Work], rows: int) -> None:
+    def _send(self, replica: Replica[Batch], works: list[Work], rows: int) -> None:
         batch = Batch(next(self._numbers), works, rows, monotonic())
         self.metrics.batch(rows)
         self._busy.add(rows)
-        replica.send(batch)
+        message, buffers = join(batch, self.signature)
+        replica.send(batch.number, batch, message, buffers)
 
     # What the replicas tell (replicas.Owner)
 
-    def became_ready(self, replica: Replica, timings: tuple[tuple[int, float], ...]) -> None:
+    def became_ready(self, replica: Replica[Batch], timings: tuple[tuple[int, float], ...]) -> None:
         if not self.cost.seen:
             self.cost.learn_all(timings)
         self._dispatch_soon()
 
-    def answered(self, replica: Replica, batch: Batch, message: Computed | Answered, body: bytes) -> None:
+    def answered(self, replica: Replica[Batch], batch: Batch, message: Computed | Answered, body: bytes) -> None:
         now = monotonic()
         if not isinstance(batch.works[0].job, ExplainJob):
             self.cost.learn(batch.rows, now - max(batch.sent_at, replica.last_answer_at))
@@ -208,7 +177,10 @@ class Pool:
         if self.queue or self._suspects:
             self._dispatch()
 
-    def lost(self, replica: Replica, batches: list[Batch]) -> None:
+    def generated(self, replica: Replica[Batch], message: Generated) -> None:
+        raise Malformed("A worker streamed what was not asked of it.")
+
+    def lost(self, replica: Replica[Batch], batches: list[Batch]) -> None:
         """Put what was in flight at the head, each to go alone: the first retry is always allowed."""
         for batch in batches:
             self._busy.remove(batch.rows)

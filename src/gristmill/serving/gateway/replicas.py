@@ -4,43 +4,48 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import msgspec
 
 from gristmill.core import frames
 from gristmill.core.errors import GristmillError
 from gristmill.core.routes import RouteReplica
-from gristmill.core.types import Signature
-from gristmill.serving.gateway.exchange import Batch, join
-from gristmill.serving.wire.messages import Answered, Computed, Draining, Hello, Ready, decode_to_gateway
+from gristmill.serving.wire.messages import Answered, Computed, Draining, Generated, Hello, Ready, decode_to_gateway
 from gristmill.serving.wire.stream import FrameStream
+from gristmill.serving.wire.tensors import Buffer
 
 _log = logging.getLogger(__name__)
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.02, 0.32
 
 
-class Owner(Protocol):
-    """Who is told what happens on the line."""
+T = TypeVar("T")
+
+
+class Owner(Protocol[T]):
+    """Who is told what happens on the line; T is what it has in flight there."""
 
     digest: str
-    signature: Signature
 
-    def became_ready(self, replica: Replica, timings: tuple[tuple[int, float], ...]) -> None: ...
+    def became_ready(self, replica: Replica[T], timings: tuple[tuple[int, float], ...]) -> None: ...
 
-    def answered(self, replica: Replica, batch: Batch, message: Computed | Answered, body: bytes) -> None: ...
+    def answered(self, replica: Replica[T], item: T, message: Computed | Answered, body: bytes) -> None: ...
 
-    def lost(self, replica: Replica, batches: list[Batch]) -> None: ...
+    def generated(self, replica: Replica[T], message: Generated) -> None:
+        """Takes what ended out of `replica.in_flight`."""
+        ...
+
+    def lost(self, replica: Replica[T], items: list[T]) -> None: ...
 
 
-class Replica:
+class Replica(Generic[T]):
     """Holds what is in flight on it. `ready` from the worker's Ready until the line breaks or the worker drains."""
 
-    def __init__(self, route: RouteReplica, owner: Owner, gateway: str) -> None:
+    def __init__(self, route: RouteReplica, owner: Owner[T], gateway: str) -> None:
         self.id = route.id
         self.ready = False
-        self.in_flight: dict[int, Batch] = {}
+        self.in_flight: dict[int, T] = {}
         self.last_answer_at = 0.0
         self._socket = route.socket
         self._owner = owner
@@ -49,11 +54,15 @@ class Replica:
         self._closing = False
         self._task = asyncio.get_running_loop().create_task(self._stay_connected())
 
-    def send(self, batch: Batch) -> None:
-        assert self._line is not None
-        message, buffers = join(batch, self._owner.signature)
-        self.in_flight[batch.number] = batch
-        self._line.transport.writelines(frames.encode(message, *buffers))
+    def send(self, number: int, item: T, message: Any, buffers: Sequence[Buffer] = ()) -> None:
+        """In flight under `number` until its answer comes."""
+        self.in_flight[number] = item
+        self.tell(message, buffers)
+
+    def tell(self, message: Any, buffers: Sequence[Buffer] = ()) -> None:
+        """Send what has no answer of its own."""
+        if self._line is not None:
+            self._line.transport.writelines(frames.encode(message, *buffers))
 
     def close_when_done(self) -> None:
         """Take no more; the line closes once what is in flight is answered."""
@@ -85,15 +94,18 @@ class Replica:
 
     def _broken(self) -> None:
         self._line, self.ready = None, False
-        batches = list(self.in_flight.values())
+        items = list(self.in_flight.values())
         self.in_flight.clear()
-        self._owner.lost(self, batches)
+        self._owner.lost(self, items)
 
     def _received(self, header: bytes, body: bytes) -> None:
         message = decode_to_gateway(header)
         if isinstance(message, Computed | Answered):
-            batch = self.in_flight.pop(message.batch)
-            self._owner.answered(self, batch, message, body)
+            self._owner.answered(self, self.in_flight.pop(message.batch), message, body)
+            if not self.in_flight and not self.ready:
+                self._end_line()
+        elif isinstance(message, Generated):
+            self._owner.generated(self, message)
             if not self.in_flight and not self.ready:
                 self._end_line()
         elif isinstance(message, Ready):

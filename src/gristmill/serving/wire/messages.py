@@ -116,6 +116,13 @@ class Answered(msgspec.Struct, frozen=True, tag="answered"):
     faults: dict[int, Fault] = {}
 
 
+class Begun(msgspec.Struct, frozen=True, array_like=True):
+    """A request was taken: `prompt` tokens are computed, whatever becomes of it."""
+
+    request: int
+    prompt: int
+
+
 class Ended(msgspec.Struct, frozen=True, array_like=True):
     """A request's last word: what it used, and the fault that ended it, if any."""
 
@@ -128,8 +135,9 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
 class Generated(msgspec.Struct, frozen=True, tag="generated"):
     """What one step of the engine gave to the requests of this connection: one frame a step, not one a token."""
 
-    deltas: tuple[Delta, ...]
+    deltas: tuple[Delta, ...] = ()
     ended: tuple[Ended, ...] = ()
+    begun: tuple[Begun, ...] = ()
 
 
 ToWorker = Ping | Hello | Compute | Parse | Explain | Generate | Cancel | Tokenize

@@ -15,7 +15,7 @@ from gristmill.core.errors import Malformed
 from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
 from gristmill.frameworks.generation import Emission, Grammar, Job
 from gristmill.frameworks.language import WEIGHTS, LanguageRuntime
-from gristmill.serving.wire.messages import Answered, Cancel, Ended, Fault, Generate, Generated, Tokenize
+from gristmill.serving.wire.messages import Answered, Begun, Cancel, Ended, Fault, Generate, Generated, Tokenize
 from gristmill.serving.worker.computing import fault
 from gristmill.serving.worker.generation.choice import Choice
 from gristmill.serving.worker.generation.grammars import Grammars
@@ -85,12 +85,12 @@ class Generation:
                 self._begin(connection, message)
             except Exception as error:
                 nothing = Ended(message.request, TokenUsage(0, 0, 0), 0, fault(error))
-                self._send(connection, Generated((), (nothing,)))
+                self._send(connection, Generated(ended=(nothing,)))
         elif isinstance(message, Cancel):
             request = self._requests.get((connection, message.request))
             if request is not None:
                 self._stop(request)
-                self._send(connection, Generated((), (self._end(request),)))
+                self._send(connection, Generated(ended=(self._end(request),)))
         else:
             self._tokenize(connection, message)
 
@@ -113,6 +113,7 @@ class Generation:
             request.choices[job.id] = self._choice(asked, prompt, (message.request, index), job)
             self._by_id[job.id] = request
         self._requests[connection, message.request] = request
+        self._send(connection, Generated(begun=(Begun(message.request, len(prompt.tokens)),)))
 
     def _job(self, asked: GenerationRequest, prompt: Prompt, most: int, index: int) -> Job:
         seed = asked.sampling.seed
