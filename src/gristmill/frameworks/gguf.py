@@ -15,6 +15,7 @@ import numpy as np
 
 from gristmill.core.errors import CorruptBundle, Unprocessable
 
+GGUF = "model.gguf"  # in a bundle's weights
 MAGIC = b"GGUF"
 _SCALARS = {
     0: "<u1", 1: "<i1", 2: "<u2", 3: "<i2", 4: "<u4", 5: "<i4", 6: "<f4", 7: "|b1", 10: "<u8", 11: "<i8", 12: "<f8",
@@ -114,7 +115,9 @@ def _read(data: mmap.mmap) -> GgufHeader:
     cursor = _Cursor(data)
     version = cursor.number("<I")
     if version not in (2, 3):
-        raise Unprocessable(f"GGUF version {version} is not read: versions 2 and 3, little-endian, are.", field="source")
+        raise Unprocessable(
+            f"GGUF version {version} is not read: versions 2 and 3, little-endian, are.", field="source"
+        )
     tensors, entries = cursor.count(_LEAST_TENSOR), cursor.count(_LEAST_ENTRY)
     metadata = {}
     for _ in range(entries):
@@ -149,4 +152,4 @@ def _size(elements: int, kind: int) -> int:
         block, size = GGML_QUANT_SIZES[GGMLQuantizationType(kind)]
     except (KeyError, ValueError):
         raise Unprocessable(f"The GGUF file has tensors of the unknown type {kind}.", field="source") from None
-    return -(-elements // block) * size
+    return int(-(-elements // block) * size)

@@ -1,4 +1,4 @@
-"""Opening a causal language model's folder: Transformers' own classes, safetensors only, no remote code."""
+"""Opening a causal language model's folder: Transformers' own classes, safetensors or GGUF, no remote code."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ import transformers
 from safetensors import SafetensorError
 
 from gristmill.core.errors import CorruptBundle
+from gristmill.frameworks.gguf import GGUF
 
 
 def load_causal(folder: Path, dtype: torch.dtype | None = None) -> Any:
     """In evaluation mode; `dtype` None: bfloat16 where this machine computes in it, else float32.
 
+    Of a `model.gguf` in place of safetensors the weights are dequantised.
+
     Raises CorruptBundle when the weights are not those of the config's architecture.
     """
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    of_gguf = {"gguf_file": GGUF} if (folder / GGUF).is_file() else {}
     try:
         model, told = transformers.AutoModelForCausalLM.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=dtype or fast_dtype(),
-            output_loading_info=True,
+            output_loading_info=True, **of_gguf,
         )  # fmt: skip
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise CorruptBundle("The folder cannot be opened by Transformers: its config and its weights do not agree.",

@@ -11,7 +11,7 @@ from typing import Any
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import LanguageFacts
 from gristmill.core.types import TensorSpec
-from gristmill.frameworks.gguf import GgufHeader, is_gguf, read_header
+from gristmill.frameworks.gguf import GGUF, GgufHeader, is_gguf, read_header
 from gristmill.frameworks.importing import Imported, ImportJob
 from gristmill.frameworks.transformers.folder import CONFIG
 from gristmill.tasks.language.chat_template import CHAT_TEMPLATE, ChatTemplate
@@ -19,14 +19,13 @@ from gristmill.tasks.language.tokenizer import GENERATION_CONFIG, TOKENIZER, TOK
 from gristmill.tasks.preprocessing import PassThrough, Preprocessing
 from gristmill.tasks.text_generation import PROMPT, TextGeneration
 
-GGUF = "model.gguf"
 _ENDS = ("eos_token_id", "eot_token_id", "eom_token_id")
 _NAMES = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "pad_token": "padding_token_id",
           "unk_token": "unknown_token_id"}  # fmt: skip
 
 
 class GgufImporter:
-    """See frameworks/importing.Importer. llama.cpp serves it where that is installed, else Transformers, dequantised."""
+    """See frameworks/importing.Importer. llama.cpp serves it where it is installed, else Transformers, dequantised."""
 
     def recognises(self, source: Path) -> bool:
         return _file(source) is not None
@@ -38,7 +37,7 @@ class GgufImporter:
         tokens = header.metadata.get("tokenizer.ggml.tokens")
         length = header.metadata.get(f"{header.architecture}.context_length")
         if not isinstance(tokens, list) or not isinstance(length, int) or length < 1:
-            raise Unprocessable("The GGUF file holds no language model: its tokenizer or its context length is missing.",
+            raise Unprocessable("The GGUF file holds no language model: its tokenizer or context length is missing.",
                                 field="source")  # fmt: skip
         job.weights.mkdir(parents=True)
         shutil.copyfile(source, job.weights / GGUF)
@@ -73,12 +72,15 @@ def _write_tokenizer(header: GgufHeader, tokens: list[str], weights: Path) -> No
     told = {key.removeprefix("tokenizer."): value for key, value in header.metadata.items() if "tokenizer." in key}
     try:
         converted: Any = AutoTokenizer.from_pretrained(weights, gguf_file=GGUF, local_files_only=True)
-        converted.backend_tokenizer.save(str(weights / TOKENIZER))
+        document = json.loads(converted.backend_tokenizer.to_str())
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError) as error:
         raise Unprocessable(
             f"The tokenizer of this GGUF file ({told.get('ggml.model')!r}, {told.get('ggml.pre')!r}) cannot be "
             "converted: import the model's Hugging Face folder.", field="source",
         ) from error  # fmt: skip
+    # Transformers' class adds special tokens of its own that the file does not have.
+    document["added_tokens"] = [token for token in document["added_tokens"] if token["id"] < len(tokens)]
+    _write(weights / TOKENIZER, document)
     known = {name: _token(tokens, told.get(f"ggml.{key}")) for name, key in _NAMES.items()}
     _write(weights / TOKENIZER_CONFIG, {name: token for name, token in known.items() if token is not None})
     ends = [told[f"ggml.{key}"] for key in _ENDS if _token(tokens, told.get(f"ggml.{key}")) is not None]

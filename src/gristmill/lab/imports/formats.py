@@ -10,7 +10,7 @@ from gristmill.frameworks.importing import Imported, Importer, ImportJob
 
 _KNOWN = (
     "a Gristmill bundle, .onnx, .keras, a SavedModel folder, .pt2, TorchScript, .safetensors with --architecture, "
-    "a Hugging Face folder, an MLflow model folder"
+    "a Hugging Face folder, .gguf, an MLflow model folder"
 )
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".npy")
 

@@ -1,0 +1,125 @@
+"""llama.cpp's model and context over its C interface: a batch of tokens of many sequences in, rows of logits out."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llama_cpp as library
+import numpy as np
+
+from gristmill.core.errors import CorruptBundle, Internal, Unprocessable
+
+_BYTES_OF_A_VALUE = 2  # keys and values are kept in half precision
+_MOST_TOKENS = 2048  # of one call
+
+
+class Token(NamedTuple):
+    id: int
+    position: int
+    sequence: int
+    wanted: bool  # its logits
+
+
+@library.llama_log_callback  # type: ignore[untyped-decorator]
+def _quiet(level: int, text: bytes, told: Any) -> None:
+    """llama.cpp tells hundreds of lines of every load; what fails comes back as a value."""
+
+
+class Model:
+    def __init__(self, path: Path) -> None:
+        """Raises CorruptBundle."""
+        library.llama_log_set(_quiet, ctypes.c_void_p(0))
+        library.llama_backend_init()
+        parameters = library.llama_model_default_params()
+        parameters.n_gpu_layers = 0
+        self.pointer = library.llama_model_load_from_file(str(path).encode(), parameters)
+        if not self.pointer:
+            raise CorruptBundle("llama.cpp cannot open the file: its header and its weights do not agree, or it does "
+                                "not know the architecture.", file=path.name)  # fmt: skip
+        self.vocabulary = int(library.llama_vocab_n_tokens(library.llama_model_get_vocab(self.pointer)))
+
+    @property
+    def bytes_a_token(self) -> int:
+        """Of keys and values, at most."""
+        heads = max(1, library.llama_model_n_head(self.pointer))
+        width = library.llama_model_n_embd(self.pointer) // heads
+        shared = library.llama_model_n_head_kv(self.pointer)
+        return int(2 * _BYTES_OF_A_VALUE * shared * width * library.llama_model_n_layer(self.pointer))
+
+    @property
+    def forgets(self) -> bool:
+        """Whether its memory is a state that cannot be cut back to an earlier token."""
+        recurrent = library.llama_model_is_recurrent(self.pointer) or library.llama_model_is_hybrid(self.pointer)
+        return bool(recurrent)
+
+    def close(self) -> None:
+        library.llama_model_free(self.pointer)
+
+
+class Context:
+    """Keys and values of `sequences` sequences, `cells` tokens in all; cells of a common beginning are shared."""
+
+    def __init__(self, model: Model, cells: int, sequences: int, threads: int) -> None:
+        """Raises Unprocessable when the memory cannot be had."""
+        parameters = library.llama_context_default_params()
+        parameters.n_ctx, parameters.n_seq_max = cells, sequences
+        parameters.n_batch, parameters.n_ubatch = _MOST_TOKENS, 512
+        parameters.n_threads = parameters.n_threads_batch = threads
+        parameters.kv_unified = True
+        parameters.no_perf = True
+        self._pointer = library.llama_init_from_model(model.pointer, parameters)
+        if not self._pointer:
+            raise Unprocessable(f"llama.cpp has no memory for {cells} tokens of context: grant the replica more.",
+                                field="memory")  # fmt: skip
+        self._memory = library.llama_get_memory(self._pointer)
+        self._vocabulary = model.vocabulary
+        self._batch = _Batch(_MOST_TOKENS)
+
+    def compute(self, tokens: Sequence[Token]) -> np.ndarray:
+        """float32 [wanted, vocabulary], in the tokens' order; what it shows is gone with the next call."""
+        status = library.llama_decode(self._pointer, self._batch.filled(tokens))
+        if status:
+            raise Internal(f"llama.cpp could not compute a step: status {status}.")
+        wanted = sum(token.wanted for token in tokens)
+        return np.ctypeslib.as_array(library.llama_get_logits(self._pointer), (wanted, self._vocabulary))
+
+    def share(self, source: int, target: int, tokens: int) -> None:
+        """The first `tokens` of one sequence are the beginning of another too: the same cells."""
+        library.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+
+    def forget(self, sequence: int) -> None:
+        """Free the cells that are this sequence's alone."""
+        library.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def adapt(self, adapter: Any | None) -> None:
+        """From now on compute with this adapter, or with none."""
+        one = (library.llama_adapter_lora_p_ctypes * 1)(adapter)
+        library.llama_set_adapters_lora(self._pointer, one, int(adapter is not None), (ctypes.c_float * 1)(1.0))
+
+    def close(self) -> None:
+        library.llama_free(self._pointer)
+
+
+class _Batch:
+    """`llama_batch` over arrays of ours, so that a step writes numbers and allocates nothing."""
+
+    def __init__(self, most: int) -> None:
+        self._tokens, self._positions, self._sequences = (np.zeros(most, np.int32) for _ in range(3))
+        self._counts, self._wanted = np.ones(most, np.int32), np.zeros(most, np.int8)
+        first = self._sequences.ctypes.data
+        self._pointers = np.arange(most, dtype=np.uint64) * 4 + np.uint64(first)
+
+    def filled(self, tokens: Sequence[Token]) -> Any:
+        columns: tuple[np.ndarray, ...] = (self._tokens, self._positions, self._sequences, self._wanted)
+        for column, values in zip(columns, zip(*tokens, strict=True), strict=True):
+            column[: len(tokens)] = values
+        batch = library.llama_batch()
+        batch.n_tokens = len(tokens)
+        for name, array in (("token", self._tokens), ("pos", self._positions), ("n_seq_id", self._counts),
+                            ("seq_id", self._pointers), ("logits", self._wanted)):  # fmt: skip
+            kind = dict(library.llama_batch._fields_)[name]
+            setattr(batch, name, ctypes.cast(array.ctypes.data, kind))
+        return batch
