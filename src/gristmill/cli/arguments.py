@@ -25,6 +25,12 @@ def checked(check: Callable[[str], Any]) -> Callable[[str], str]:
     return parse
 
 
+def _dataset_reference(text: str) -> None:
+    version = parse_reference(text, "dataset")[1]
+    if version is not None and not version.isdecimal():
+        raise typer.BadParameter(f"a dataset's version is a number, and {version!r} is none.")
+
+
 def _whole_reference(text: str) -> None:
     if parse_reference(text)[1] is None:
         raise typer.BadParameter(f"write NAME@VERSION, as in {text}@1.")
@@ -53,6 +59,12 @@ Version = Annotated[
 Reference = Annotated[
     str,
     typer.Argument(metavar="NAME[@VERSION]", help="A name, or one of its versions.", parser=checked(parse_reference)),
+]
+Dataset = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[@VERSION]", help="A name, or one of its versions.", parser=checked(_dataset_reference)
+    ),
 ]
 Cost = Annotated[
     str | None,

@@ -17,7 +17,7 @@ from gristmill.cli.failure import Failed
 from gristmill.cli.output import AsJson, show
 from gristmill.core.reports import Breakdown, ReportName
 
-app = typer.Typer(no_args_is_help=True, help="The books: what went in, what came out, what it cost and earned.")
+app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.")
 for command in (
     books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
     books_costing.inherit, books_costing.capitalise, books_costing.rerate,

@@ -8,19 +8,20 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from gristmill.cli.arguments import Cost, Reference
+from gristmill.cli.arguments import Cost, Dataset
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment, money, reference, size
 from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
-app = typer.Typer(no_args_is_help=True, help="Datasets and their versions.")
+app = typer.Typer(help="Datasets and their versions.")
 
 
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(help="The dataset's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset's name.")],
     path: Annotated[
-        Path, typer.Argument(exists=True, help="A file (CSV, JSONL, Parquet, NPZ, IDX) or an image folder.")
+        Path,
+        typer.Argument(metavar="PATH", exists=True, help="A file (CSV, JSONL, Parquet, NPZ, IDX) or an image folder."),
     ],
     task: Annotated[str | None, typer.Option(help="What it is for, as in image-classification.")] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
@@ -54,7 +55,7 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show_(dataset: Reference, as_json: AsJson = False) -> None:
+def show_(dataset: Dataset, as_json: AsJson = False) -> None:
     """Show a dataset version; the newest one where none is named."""
     name, _, version = dataset.partition("@")
     with connect() as client:
@@ -63,7 +64,7 @@ def show_(dataset: Reference, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def profile(dataset: Reference, as_json: AsJson = False) -> None:
+def profile(dataset: Dataset, as_json: AsJson = False) -> None:
     """Show what stands in a dataset version: columns, values, balance, suspects."""
     name, _, version = dataset.partition("@")
     with connect() as client:

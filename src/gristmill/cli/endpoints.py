@@ -12,7 +12,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
-app = typer.Typer(no_args_is_help=True, help="Endpoints: what clients call.")
+app = typer.Typer(help="Endpoints: what clients call.")
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
 
 

@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, facts, show, table, text
-from gristmill.cli.predict import Endpoint, Input, read_input
+from gristmill.cli.predict import Endpoint, Input, read_input, told_as
 from gristmill.core.errors import Unprocessable
 
 MOST_ROWS = 12  # of the features or tokens that mattered most
@@ -27,7 +27,7 @@ def explain(
 ) -> None:
     """Explain an endpoint's prediction: what mattered how much, and how faithful that is."""
     payload = read_input(input_)
-    with connect() as client:
+    with connect() as client, told_as(input_, payload):
         answer = client.explain(endpoint, payload, method=method, target=target, render="png" if output else None)
     if output:
         save_picture(answer, output)

@@ -40,20 +40,25 @@ def guarded(command: Callable[[], Any]) -> int:
     except BrokenPipeError:
         sys.stdout = None  # the reader went away: Python must not flush into it at exit
         return FAILED
+    except OSError as error:
+        return say(_unusable(error) if error.filename else _bug(error), FAILED)
     except Exception as error:  # a bug of ours: the user gets a sentence, the log gets the rest
         return say(_bug(error), FAILED)
 
 
 def say(sentence: str, status: int) -> int:
-    sys.stderr.write(" ".join(sentence.split()) + "\n")
+    """Print one line; what a terminal would obey or cannot show (a sentence may quote a file) is replaced."""
+    sys.stderr.write("".join(sign if sign.isprintable() else "�" for sign in " ".join(sentence.split())) + "\n")
     return status
 
 
+def _unusable(error: OSError) -> str:
+    """A file that the user named and this machine does not give: `-o /nowhere/x.png`."""
+    return f"{error.filename} cannot be used: {(error.strerror or type(error).__name__).lower()}."
+
+
 def _misused(error: TyperException) -> int:
-    message = " ".join(error.format_message().split())
-    if type(error).__name__ == "NoArgsIsHelpError":  # its message is the whole help page
-        sys.stderr.write(error.format_message() + "\n")
-        return BAD_ARGUMENTS
+    message = " ".join(error.format_message().replace("Value error, ", "").split())
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "gristmill"
     return say(f"{message.rstrip('.')}{'' if message.endswith('?') else '.'} See `{command} --help`.", BAD_ARGUMENTS)

@@ -11,7 +11,7 @@ from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 from gristmill.core.types import Role
 
-app = typer.Typer(no_args_is_help=True, help="API keys.")
+app = typer.Typer(help="API keys.")
 
 
 @app.command()

@@ -14,6 +14,7 @@ from gristmill.cli.curves import plot
 from gristmill.cli.formats import SHOWN, duration
 from gristmill.cli.output import progress_console
 from gristmill.client.sync import Client
+from gristmill.core.types import RunState
 
 MAX_POINTS = 2_000  # a curve of more is thinned by half: no terminal shows as many
 
@@ -38,8 +39,8 @@ class Progress:
         if event["kind"] == "started":
             self._started, self.message = None, f"attempt {event.get('attempt') or 1}"
         self.ended = event["kind"] == "ended"
-        if event.get("message"):
-            self.message = event["message"]
+        if told := event.get("message"):  # why it failed is said once, by the command
+            self.message = "failed" if self.ended and told not in tuple(RunState) else told
         if event.get("step") is not None:
             self.step, self.epoch = event["step"], event.get("epoch", self.epoch)
             self.total_steps = event.get("total_steps") or self.total_steps
@@ -86,7 +87,7 @@ class Progress:
 
 def watch(client: Client, run: str, *, quiet: bool = False, title: str | None = None) -> dict[str, Any]:
     """Follow `run` until it ends; its last document. `quiet` draws nothing."""
-    progress = Progress(title or run)
+    progress = Progress(title or client.runs.get(run)["id"])  # an unknown run is told before anything is drawn
     if quiet:
         for _ in client.runs.watch(run):
             pass

@@ -44,7 +44,7 @@ class Root(LazyGroup):
     entries = COMMANDS
 
 
-app = typer.Typer(cls=Root, no_args_is_help=True, add_completion=True, rich_markup_mode="rich")
+app = typer.Typer(cls=Root, add_completion=True, rich_markup_mode="rich")
 
 
 def _version(wanted: bool) -> None:
@@ -66,10 +66,9 @@ def root(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """One command line; returns the exit status: 0, 1 (failed), 2 (bad arguments)."""
-    return guarded(
-        lambda: typer.main.get_command(app).main(list(arguments), prog_name="gristmill", standalone_mode=False)
-    )
+    """One command line; returns the exit status: 0, 1 (failed), 2 (bad arguments). Nothing at all asks for help."""
+    line = list(arguments) or ["--help"]
+    return guarded(lambda: typer.main.get_command(app).main(line, prog_name="gristmill", standalone_mode=False))
 
 
 def main() -> None:

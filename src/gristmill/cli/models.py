@@ -15,7 +15,7 @@ from gristmill.cli.formats import moment, size, tested
 from gristmill.cli.imports import import_, tensors
 from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
-app = typer.Typer(no_args_is_help=True, help="Models, their versions and aliases.")
+app = typer.Typer(help="Models, their versions and aliases.")
 
 
 @app.command("list")
@@ -66,7 +66,7 @@ def alias(
     model, number = split(version)
     with connect() as client:
         if remove:
-            client.models.remove_alias(model, name)
+            client.models.remove_alias(model, name, number)
             document: dict[str, Any] = {"model": model, "alias": name, "version": None}
         else:
             document = client.models.set_alias(model, name, number)
@@ -80,6 +80,8 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Set versions side by side: size, parameters, metrics."""
+    if len(versions) < 2:
+        raise typer.BadParameter("name two or more versions, as in digits@1 digits@2.")
     with connect() as client:
         found = [client.models.get(*(reference.partition("@")[::2])) for reference in versions]
     show(found, as_json, _side_by_side)

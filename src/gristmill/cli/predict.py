@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +14,7 @@ from rich.console import RenderableType
 
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show, table, text
+from gristmill.core.errors import Unprocessable
 
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
 Input = Annotated[
@@ -22,9 +25,26 @@ Input = Annotated[
 def predict(endpoint: Endpoint, input_: Input, as_json: AsJson = False) -> None:
     """Call an endpoint and print its answer."""
     payload = read_input(input_)
-    with connect() as client:
+    with connect() as client, told_as(input_, payload):
         answer = client.predict(endpoint, payload)
     show(answer, as_json, answer_view)
+
+
+@contextmanager
+def told_as(given: str, payload: Any) -> Iterator[None]:
+    """A refusal of what went out as text also says why INPUT was not the JSON or the file that it looks like."""
+    try:
+        yield
+    except Unprocessable as error:
+        if not isinstance(payload, str) or given == "-":
+            raise
+        if _is_file(given):
+            why = f"{given} holds no JSON"
+        elif given.lstrip().startswith(("{", "[")):
+            why = "INPUT is not valid JSON"
+        else:
+            why = f"INPUT is neither JSON nor a file ({given[:80]!r})"
+        raise Unprocessable(f"{why}, so it was sent as text: {error.message}") from None
 
 
 def read_input(given: str) -> Any:

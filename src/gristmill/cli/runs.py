@@ -13,7 +13,7 @@ from gristmill.cli.formats import duration, interval, moment, size
 from gristmill.cli.live import watch as watch_live
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
-app = typer.Typer(no_args_is_help=True, help="Runs: what they do, did and used.")
+app = typer.Typer(help="Runs: what they do, did and used.")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 

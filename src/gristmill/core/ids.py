@@ -11,7 +11,8 @@ from gristmill.core.errors import Unprocessable
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base32
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
-_VERSION_REF = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})(?:@(?P<version>[a-z0-9][a-z0-9._-]*))?")
+_VERSION_REF = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]{0,62})(?:@(?P<version>[a-z0-9][a-z0-9._-]{0,62}))?")
+LARGEST_NUMBER = 2**31 - 1  # of a version: what every database's integer holds
 
 
 def new_id(prefix: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, func, insert, select
 
 from gristmill.core.errors import NotFound
-from gristmill.core.ids import parse_reference
+from gristmill.core.ids import LARGEST_NUMBER, parse_reference
 from gristmill.store.tables import dataset_versions as table
 
 
@@ -49,7 +49,7 @@ def get(connection: Connection, tenant: str, name: str, version: int | None = No
     """The version, or the newest. Raises NotFound."""
     query = select(table).where(table.c.tenant == tenant, table.c.name == name)
     if version is not None:
-        query = query.where(table.c.version == version)
+        query = query.where(table.c.version == min(version, LARGEST_NUMBER))
     row = connection.execute(query.order_by(table.c.version.desc()).limit(1)).one_or_none()
     if row is None:
         reference = name if version is None else f"{name}@{version}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.ids import check_name
 from gristmill.registry import records, versions
 
@@ -19,10 +19,15 @@ def set_alias(connection: Connection, tenant: str, model: str, alias: str, versi
     records.change_alias(connection, tenant, model, alias, version, at, key)
 
 
-def remove_alias(connection: Connection, tenant: str, model: str, alias: str, at: float, key: str) -> None:
-    """Raises NotFound."""
-    if records.alias_version(connection, tenant, model, alias) is None:
+def remove_alias(
+    connection: Connection, tenant: str, model: str, alias: str, at: float, key: str, expected: int | None = None
+) -> None:
+    """Raises NotFound; Conflict when it stands for another version than `expected`."""
+    found = records.alias_version(connection, tenant, model, alias)
+    if found is None:
         raise NotFound(f"The model {model!r} has no alias {alias!r}.")
+    if expected not in (None, found):
+        raise Conflict(f"The alias {alias!r} stands for {model}@{found}, not for {model}@{expected}: it is left there.")
     records.change_alias(connection, tenant, model, alias, None, at, key)
 
 

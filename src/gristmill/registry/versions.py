@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import Conflict, NotFound
 from gristmill.core.faults import fault_point
-from gristmill.core.ids import parse_reference
+from gristmill.core.ids import LARGEST_NUMBER, parse_reference
 from gristmill.registry import records
 
 _before_register = fault_point("registry.before-register")
@@ -54,7 +54,7 @@ def register(connection: Connection, tenant: str, manifest: Manifest, digest: st
 
 def get(connection: Connection, tenant: str, model: str, version: int) -> Version:
     """Raises NotFound."""
-    row = records.version_row(connection, tenant, model, version)
+    row = records.version_row(connection, tenant, model, version) if version <= LARGEST_NUMBER else None
     if row is None:
         raise NotFound(f"There is no version {model}@{version}; 'gristmill models list' shows what there is.")
     return _version(row)

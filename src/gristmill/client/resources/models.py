@@ -50,8 +50,9 @@ class Models(Resource[D]):
         return reply.document()
 
     @operation
-    def remove_alias(self, model: str, alias: str) -> Steps[Document]:
-        reply = yield Call("DELETE", f"/models/{model}/aliases/{alias}")
+    def remove_alias(self, model: str, alias: str, version: int | str | None = None) -> Steps[Document]:
+        """Raises NotFound; Conflict when the alias stands for another version than the one named."""
+        reply = yield Call("DELETE", f"/models/{model}/aliases/{alias}", params={"version": version})
         return reply.document()
 
     @operation

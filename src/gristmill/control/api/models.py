@@ -97,9 +97,11 @@ def set_alias(model: str, alias: str, wanted: AliasMove, here: Here, by: Develop
 
 
 @router.delete("/models/{model}/aliases/{alias}")
-def remove_alias(model: str, alias: str, here: Here, by: Developer) -> Json:
+def remove_alias(model: str, alias: str, here: Here, by: Developer, version: str | None = None) -> Json:
+    """With `version` only if the alias stands for that one."""
     with here.database.write() as connection:
-        aliases.remove_alias(connection, by.tenant, model, alias, here.clock.now(), by.key)
+        expected = None if version is None else versions.resolve(connection, by.tenant, f"{model}@{version}").version
+        aliases.remove_alias(connection, by.tenant, model, alias, here.clock.now(), by.key, expected)
     return Json({"model": model, "alias": alias, "version": None})
 
 
