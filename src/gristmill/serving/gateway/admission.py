@@ -6,21 +6,35 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from math import ceil
+from typing import Generic, Protocol, TypeVar
 
 from gristmill.core.errors import DeadlineExceeded, Unavailable
-from gristmill.core.routes import EndpointLimits
+from gristmill.core.routes import EndpointLimits, RouteKey
 from gristmill.serving.gateway.cost import CostModel
 from gristmill.serving.gateway.work import Work
 
 
-class FairQueue:
+class Waiting(Protocol):
+    """What a queue must know of what waits in it."""
+
+    @property
+    def key(self) -> RouteKey: ...
+
+    @property
+    def rows(self) -> int: ...
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class FairQueue(Generic[W]):
     """Weighted fair share across keys by stride scheduling over rows (Waldspurger and Weihl, OSDI 1994).
 
     A key with weight 2 gets twice the rows of a key with weight 1 while both wait; one that waits alone gets all.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, deque[Work]] = {}
+        self._lanes: dict[str, deque[W]] = {}
         self._passes: dict[str, float] = {}
         self._order: list[tuple[float, int, str]] = []  # heap of the lanes that hold work: (pass, tie, key)
         self._ties = 0
@@ -31,11 +45,11 @@ class FairQueue:
     def __len__(self) -> int:
         return self.length
 
-    def __iter__(self) -> Iterator[Work]:
+    def __iter__(self) -> Iterator[W]:
         for lane in self._lanes.values():
             yield from lane
 
-    def push(self, work: Work) -> None:
+    def push(self, work: W) -> None:
         lane = self._lanes.get(work.key.id)
         if lane is None:
             lane = self._lanes[work.key.id] = deque()
@@ -50,10 +64,10 @@ class FairQueue:
         self._ties += 1
         heappush(self._order, (start, self._ties, key))
 
-    def peek(self) -> Work | None:
+    def peek(self) -> W | None:
         return self._lanes[self._order[0][2]][0] if self._order else None
 
-    def pop(self) -> Work:
+    def pop(self) -> W:
         """The next work; raises IndexError when none waits."""
         start, _, key = heappop(self._order)
         lane = self._lanes[key]
@@ -73,7 +87,7 @@ class FairQueue:
         if len(self._passes) > 2 * len(self._lanes) + 64:
             self._passes = {key: at for key, at in self._passes.items() if key in self._lanes or at > self._now}
 
-    def remove(self, gone: Callable[[Work], bool]) -> list[Work]:
+    def remove(self, gone: Callable[[W], bool]) -> list[W]:
         """Take out every work for which `gone` is true."""
         removed = [work for work in self if gone(work)]
         if removed:
@@ -107,7 +121,7 @@ class Busy:
 
 
 def admit(
-    work: Work, queue: FairQueue, limits: EndpointLimits, cost: CostModel, busy: Busy, lanes: int, now: float
+    work: Work, queue: FairQueue[Work], limits: EndpointLimits, cost: CostModel, busy: Busy, lanes: int, now: float
 ) -> None:
     """Refuse what cannot be served in time; `lanes` are the replicas.
 
@@ -135,6 +149,6 @@ def admit(
         )
 
 
-def _backlog_s(queue: FairQueue, limits: EndpointLimits, cost: CostModel, busy: Busy, lanes: int) -> float:
+def _backlog_s(queue: FairQueue[Work], limits: EndpointLimits, cost: CostModel, busy: Busy, lanes: int) -> float:
     batches = busy.batches + ceil(queue.rows / limits.max_batch_rows)
     return (batches * cost.a + (busy.rows + queue.rows) * cost.b) / max(lanes, 1)

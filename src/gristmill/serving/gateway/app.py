@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import aclosing
 from functools import lru_cache
 from typing import Any
 
@@ -19,7 +20,7 @@ from gristmill.serving.gateway.metering import RecordIds
 from gristmill.serving.gateway.protocol import RESPOND
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.serving import Serving
-from gristmill.serving.gateway.work import Answer, Header, Reply
+from gristmill.serving.gateway.work import Answer, Header, Reply, Streamed, StreamedAnswer
 
 _log = logging.getLogger(__name__)
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
@@ -28,7 +29,7 @@ Scope = MutableMapping[str, Any]
 
 
 def load_dialects() -> dict[str, Dialect]:
-    """Every dialect registered in `gristmill.dialects`, by the first segment of its paths."""
+    """Every dialect registered in `gristmill.dialects`, by the first segment of its paths, or the first two."""
     dialects = [plugins.load("dialects", name)() for name in plugins.names("dialects")]
     return {segment: dialect for dialect in dialects for segment in dialect.segments}
 
@@ -55,13 +56,17 @@ class App:
             answer = await self._answer(scope, receive, headers, record_id, shown_id)
         except (ClientLeft, asyncio.CancelledError):
             return
-        await _send(scope, send, answer.reply, shown_id, answer.model)
+        if isinstance(answer, StreamedAnswer):
+            await _stream(send, answer.reply, shown_id, answer.model)
+        else:
+            await _send(scope, send, answer.reply, shown_id, answer.model)
 
     async def _answer(
         self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], record_id: str, shown_id: bytes
-    ) -> Answer:
+    ) -> Answer | StreamedAnswer:
         path: str = scope["path"]
-        dialect = self._dialects.get(path[1:].partition("/")[0])
+        names = path.split("/", 3)
+        dialect = self._dialects.get("/".join(names[1:3])) or self._dialects.get(names[1])
         try:
             key = self._serving.keys.authenticate(headers)
             request = Request(self._serving, key, scope, headers, receive, record_id)
@@ -105,6 +110,19 @@ async def _send(scope: Scope, send: Send, reply: Reply, request_id: bytes, model
         headers.append((b"x-gristmill-model", model.encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.body})
+
+
+async def _stream(send: Send, reply: Streamed, request_id: bytes, model: str) -> None:
+    """Each part waits until the client's connection has room for it."""
+    headers = [*reply.headers, (b"x-request-id", request_id), (b"x-gristmill-model", model.encode())]
+    async with aclosing(reply.parts) as parts:
+        try:
+            await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+            async for part in parts:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        except ClientLeft:
+            return
 
 
 @lru_cache(maxsize=1024)

@@ -15,7 +15,7 @@ class Formed(NamedTuple):
     late: list[Work]  # can no longer make their deadline: not to be computed
 
 
-def form(queue: FairQueue, max_rows: int, cost: CostModel, now: float, *, by_length: bool = False) -> Formed:
+def form(queue: FairQueue[Work], max_rows: int, cost: CostModel, now: float, *, by_length: bool = False) -> Formed:
     """Take works off the queue up to `max_rows` rows, as many as meet every deadline among them by the cost model.
 
     A work with more rows than `max_rows` is a batch of its own, and so is an explanation. `by_length`: texts of like

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from time import monotonic
 
+from gristmill.core.generation import Delta, GenerationRequest
 from gristmill.core.routes import RouteKey
+from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.routing import Route, Share
 from gristmill.serving.gateway.serving import Serving
 from gristmill.serving.gateway.work import Answer, Job, Render, Work
@@ -33,3 +36,19 @@ class Call:
     def _work(self, job: Job, rows: int, render: Render) -> Work:
         future = self._serving.loop.create_future()
         return Work(job, rows, self.key, render, self.record_id, self.size, self.arrived_at, future)
+
+    def streams(self, asked: Sequence[GenerationRequest]) -> list[Stream]:
+        """One for each text to generate; each is metered under an id of its own."""
+        ids = [self.record_id, *(f"{self.record_id}-{place}" for place in range(1, len(asked)))]
+        return [
+            Stream(one, self.key, record_id, self.size, self.arrived_at)
+            for one, record_id in zip(asked, ids, strict=True)
+        ]
+
+    def generate(self, share: Share, stream: Stream, timeout_s: float | None = None) -> AsyncGenerator[list[Delta]]:
+        """See Serving.generate."""
+        return self._serving.generate(share, stream, timeout_s)
+
+    async def tokenize(self, share: Share, asked: GenerationRequest) -> bytes:
+        """See GenerationPool.tokenize."""
+        return await self._serving.language_pool(share, self.key).tokenize(asked)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import itertools
 import logging
 import time
+from time import monotonic
 
 from gristmill.core.errors import GristmillError, StorageFull
+from gristmill.core.generation import TokenUsage
 from gristmill.core.ids import new_id
 from gristmill.core.routes import RouteEndpoint, RouteVersion
 from gristmill.core.types import UsageRecord
+from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.work import Answer, Reply, Result, Work
 from gristmill.serving.wire.messages import Answered, Computed
 from gristmill.store.journal import Journal
@@ -79,6 +82,40 @@ class Meter:
         if isinstance(outcome, Reply):
             return Answer(outcome, version.model)
         raise outcome
+
+    def settle_stream(
+        self,
+        endpoint: RouteEndpoint,
+        version: RouteVersion,
+        replica: str,
+        stream: Stream,
+        usage: TokenUsage,
+        compute_us: int,
+        error: GristmillError | None,
+    ) -> None:
+        """A text that was generated, or as much of it as the client took. Raises StorageFull."""
+        sold = stream.sent > 0 or (error is None and not stream.ended)
+        status = 200 if sold else stream.ended or (error.status if error is not None else 200)
+        record = UsageRecord(
+            stream.record_id, endpoint.tenant, stream.key.id, endpoint.name, version.model, version.digest, "generate",
+            status, time.time(), stream.rows, compute_us, int((monotonic() - stream.arrived_at) * 1e6), stream.bytes_in,
+            stream.written, _tokens(usage), replica,
+        )  # fmt: skip
+        try:
+            self._journal.append([record])
+        except StorageFull:
+            raise _unmetered() from None
+
+
+def _tokens(usage: TokenUsage) -> dict[str, int]:
+    """Disjoint classes; those of which there are none are left out."""
+    classes = {
+        "prompt": usage.prompt - usage.cached,
+        "cached": usage.cached,
+        "completion": usage.completion - usage.reasoning,
+        "reasoning": usage.reasoning,
+    }
+    return {name: max(count, 0) for name, count in classes.items() if count > 0}
 
 
 def _record(

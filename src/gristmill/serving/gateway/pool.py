@@ -36,7 +36,7 @@ class Pool(ReplicaSet[Batch]):
         self, endpoint: RouteEndpoint, version: RouteVersion, meter: Meter, metrics: PoolMetrics, gateway: str
     ) -> None:
         super().__init__(endpoint, version, metrics, gateway)
-        self.queue = FairQueue()
+        self.queue = FairQueue[Work]()
         self.cost = CostModel()
         self.cache: AnswerCache | None = None  # the endpoint's; None: every request is computed
         self.quarantined = 0
@@ -55,7 +55,7 @@ class Pool(ReplicaSet[Batch]):
         self.retire_all()
         waiting = [*self._suspects, *self.queue]
         self._suspects.clear()
-        self.queue = FairQueue()
+        self.queue = FairQueue[Work]()
         return [work for work in waiting if not work.ended]
 
     @property

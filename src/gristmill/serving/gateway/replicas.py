@@ -7,10 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-import msgspec
-
 from gristmill.core import frames
-from gristmill.core.errors import GristmillError
 from gristmill.core.routes import RouteReplica
 from gristmill.serving.wire.messages import Answered, Computed, Draining, Generated, Hello, Ready, decode_to_gateway
 from gristmill.serving.wire.stream import FrameStream
@@ -144,7 +141,7 @@ class _Line(asyncio.Protocol):
         try:
             for header, body in self._stream.feed(data):
                 self._receive(header, body)
-        except (GristmillError, msgspec.DecodeError, KeyError):
+        except Exception:  # whatever it is: uvloop would stop reading, and what is in flight would wait for ever
             _log.exception("a worker sent what is no message; its line is closed")
             self.transport.abort()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from gristmill.core.errors import Malformed, UnsupportedMediaType
+from gristmill.core.generation import Delta
 from gristmill.core.routes import RouteKey
 from gristmill.serving.gateway import body as bodies
 from gristmill.serving.gateway.body import Receive
 from gristmill.serving.gateway.call import Call
+from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.protocol import LEFT
 from gristmill.serving.gateway.routing import Share
 from gristmill.serving.gateway.serving import Serving
@@ -61,6 +64,21 @@ class Request(Call):
         work = self._work(job, rows, render)
         self._scope[LEFT] = work.leave
         return await self._serving.call(share, work, timeout_s)
+
+    def generate(self, share: Share, stream: Stream, timeout_s: float | None = None) -> AsyncGenerator[list[Delta]]:
+        """As `Call.generate`; the header `x-request-timeout-ms` comes before `timeout_s`."""
+        header = self.headers.get(b"x-request-timeout-ms")
+        if header is not None:
+            timeout_s = _milliseconds(header)
+        before = self._scope.get(LEFT)
+
+        def leave() -> None:
+            stream.leave()
+            if before is not None:
+                before()
+
+        self._scope[LEFT] = leave
+        return super().generate(share, stream, timeout_s)
 
 
 def _milliseconds(header: bytes) -> float:

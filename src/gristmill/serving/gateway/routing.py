@@ -5,13 +5,16 @@ from __future__ import annotations
 from gristmill.core.errors import NotFound, Unavailable
 from gristmill.core.routes import RouteEndpoint, RouteKey
 from gristmill.serving.gateway.fit import InputFit
+from gristmill.serving.gateway.generation.pool import GenerationPool
 from gristmill.serving.gateway.pool import Pool
+
+AnyPool = Pool | GenerationPool
 
 
 class Share:
     """One version's part in an endpoint's split."""
 
-    def __init__(self, pool: Pool, weight: int) -> None:
+    def __init__(self, pool: AnyPool, weight: int) -> None:
         self.pool = pool
         self.weight = weight
         self.current = 0
@@ -22,7 +25,7 @@ class Share:
 class Route:
     """One endpoint with its versions, as prebuilt for the hot path."""
 
-    def __init__(self, endpoint: RouteEndpoint, pools: list[Pool]) -> None:
+    def __init__(self, endpoint: RouteEndpoint, pools: list[AnyPool]) -> None:
         self.endpoint = endpoint
         self.shares = [Share(pool, version.weight) for pool, version in zip(pools, endpoint.versions, strict=True)]
         self._weighted = [share for share in self.shares if share.weight > 0]

@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from time import monotonic
 
-from gristmill.core.errors import GristmillError, Unavailable
+from gristmill.core.errors import GristmillError, Unavailable, Unprocessable
+from gristmill.core.generation import Delta
 from gristmill.core.routes import RouteEndpoint, RouteKey, Snapshot, read_snapshot
 from gristmill.core.types import GatewaySpec
 from gristmill.serving.gateway.auth import KeyRing
 from gristmill.serving.gateway.cache import AnswerCache
+from gristmill.serving.gateway.generation.pool import GenerationPool
+from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.limits import Limiter
 from gristmill.serving.gateway.metering import Meter
 from gristmill.serving.gateway.metrics import Observed, PoolMetrics, render
 from gristmill.serving.gateway.pool import Pool
-from gristmill.serving.gateway.routing import Route, Routes, Share
+from gristmill.serving.gateway.routing import AnyPool, Route, Routes, Share
 from gristmill.serving.gateway.work import Answer, Work
 from gristmill.store.journal import Journal
 
 _EXPIRY_EVERY_S = 0.01
 _READY_WITHIN_S = 1.0
+_TEXT_DEADLINE_MS = 600_000  # a long answer comes for minutes; its reader sees it come
 PoolKey = tuple[str, str, str]  # tenant, endpoint, digest
 
 
@@ -38,9 +43,9 @@ class Serving:
         self._limiter = Limiter(monotonic)
         self.loop = asyncio.get_running_loop()
         self._pepper = Path(spec.pepper_file).read_bytes()
-        self._pools: dict[PoolKey, Pool] = {}
+        self._pools: dict[PoolKey, AnyPool] = {}
         self._caches: dict[tuple[str, str], AnswerCache] = {}
-        self._retired: list[Pool] = []
+        self._retired: list[AnyPool] = []
         self._install(snapshot)
 
     # Routes
@@ -57,7 +62,7 @@ class Serving:
         return all(pool.all_ready for pool in self._pools.values())
 
     def _install(self, snapshot: Snapshot) -> None:
-        pools: dict[PoolKey, Pool] = {}
+        pools: dict[PoolKey, AnyPool] = {}
         routes: dict[tuple[str, str], Route] = {}
         caches: dict[tuple[str, str], AnswerCache] = {}
         for endpoint in snapshot.endpoints:
@@ -69,7 +74,8 @@ class Serving:
                 key = (endpoint.tenant, endpoint.name, version.digest)
                 pool = self._pools.get(key)
                 if pool is None:
-                    pool = Pool(endpoint, version, self._meter, PoolMetrics(), self.spec.id)
+                    kind = Pool if version.signature.language is None else GenerationPool
+                    pool = kind(endpoint, version, self._meter, PoolMetrics(), self.spec.id)
                 else:
                     pool.update(endpoint, version)
                 pool.cache = cache
@@ -98,14 +104,14 @@ class Serving:
         cache.resize(most_bytes)
         return cache
 
-    def _reroute(self, old: Pool, work: Work) -> None:
+    def _reroute(self, old: AnyPool, work: Work) -> None:
         """A request that waited for a version that is gone goes to the one that took its place."""
         try:
             self._successor(old, work).take(work)
         except GristmillError as error:
             work.fail(error, error.status)
 
-    def _successor(self, old: Pool, work: Work) -> Pool:
+    def _successor(self, old: AnyPool, work: Work) -> AnyPool:
         pool = self.routes.find(work.key, old.endpoint.name).pick().pool
         if pool.signature.inputs != old.signature.inputs:
             raise Unavailable("The endpoint moved to a version with other inputs: send again.", retry_after_s=0.1)
@@ -116,6 +122,9 @@ class Serving:
     async def call(self, share: Share, work: Work, deadline_s: float | None) -> Answer:
         """Queue `work` and wait for its answer. Raises its error."""
         pool = self._successor(share.pool, work) if share.pool.closed else share.pool  # moved while it was read
+        if isinstance(pool, GenerationPool):
+            raise Unprocessable(f"{pool.endpoint.name!r} is a language model: call it at /v1/chat/completions or "
+                                "/v1/completions.", field="model")  # fmt: skip
         key = work.key
         limits = pool.endpoint.limits
         if deadline_s is None:
@@ -140,6 +149,39 @@ class Serving:
             if counted:
                 self._limiter.leave(key)
             pool.metrics.request(status, monotonic() - work.arrived_at)
+
+    def language_pool(self, share: Share, key: RouteKey) -> GenerationPool:
+        """Raises Unprocessable where the endpoint is no language model."""
+        pool = share.pool
+        if pool.closed:  # moved while the request was read
+            pool = self.routes.find(key, pool.endpoint.name).pick().pool
+        if isinstance(pool, GenerationPool):
+            return pool
+        raise Unprocessable(f"{pool.endpoint.name!r} is no language model: it answers at /models/{pool.endpoint.name}.",
+                            field="model")  # fmt: skip
+
+    async def generate(self, share: Share, stream: Stream, deadline_s: float | None) -> AsyncGenerator[list[Delta]]:
+        """What the model writes, as the client takes it; empty lists never come. Raises its error, ClientLeft.
+
+        To be closed: what the client has not waited for is freed then.
+        """
+        pool = self.language_pool(share, stream.key)
+        default_ms = pool.endpoint.limits.deadline_ms or max(self.spec.default_deadline_ms, _TEXT_DEADLINE_MS)
+        stream.deadline = stream.arrived_at + (deadline_s or default_ms / 1e3)
+        counted = self._limiter.enter(stream.key)
+        try:
+            pool.submit(stream)
+            while deltas := await stream.take():
+                yield deltas
+        except GristmillError as error:
+            stream.ended = stream.ended or error.status
+            raise
+        finally:
+            if not stream.ended:
+                stream.leave()
+            if counted:
+                self._limiter.leave(stream.key)
+            pool.metrics.request(stream.ended, monotonic() - stream.arrived_at)
 
     async def expire_for_ever(self) -> None:
         while True:

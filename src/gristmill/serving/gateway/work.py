@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,14 @@ class Reply(NamedTuple):
 
     body: bytes
     headers: tuple[Header, ...] = (JSON,)
+    status: int = 200
+
+
+class Streamed(NamedTuple):
+    """A reply that goes out as it comes; whoever sends it closes it."""
+
+    parts: AsyncGenerator[bytes]
+    headers: tuple[Header, ...]
     status: int = 200
 
 
@@ -61,6 +69,13 @@ class Answer(NamedTuple):
     """A rendered reply and the version that gave it."""
 
     reply: Reply
+    model: str
+
+
+class StreamedAnswer(NamedTuple):
+    """The same of a reply that is not whole yet."""
+
+    reply: Streamed
     model: str
 
 

@@ -54,6 +54,6 @@ class Prompts:
             raise Malformed(
                 f"This model's context length is {self._facts.context_length} tokens, and {len(prompt.tokens)} in the "
                 f"{field} and {wanted} in the answer are more: shorten the {field} or ask for fewer.",
-                field=field, code="context_length_exceeded",
+                field=field, reason="context_length_exceeded",
             )  # fmt: skip
         return wanted

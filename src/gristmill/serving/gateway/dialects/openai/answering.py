@@ -1,0 +1,132 @@
+"""What chats and completions share: streams of a request taken whole or as events, and what they used."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.generation import Delta, GenerationRequest, LanguageFacts, TokenUsage
+from gristmill.serving.gateway.dialects.openai.errors import error_event
+from gristmill.serving.gateway.generation.stream import Stream
+from gristmill.serving.gateway.request import Request
+from gristmill.serving.gateway.routing import Share
+from gristmill.serving.gateway.work import Answer, Header, Reply, Streamed, StreamedAnswer
+
+DONE = b"data: [DONE]\n\n"
+_EVENTS: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # of nginx: it would hold events back
+)
+
+
+class Target(NamedTuple):
+    """The version that answers, and the adapter on it: `model` is what the client called."""
+
+    model: str
+    share: Share
+    adapter: str | None
+    facts: LanguageFacts | None
+
+
+def target(request: Request, model: str) -> Target:
+    """`ENDPOINT`, `ENDPOINT@VERSION`, `ENDPOINT:ADAPTER`. Raises NotFound."""
+    named, _, adapter = model.partition(":")
+    name, _, version = named.partition("@")
+    share = request.route(name).pick(version or None)
+    return Target(model, share, adapter or None, share.pool.signature.language)
+
+
+def usage_document(used: Sequence[TokenUsage]) -> dict[str, Any]:
+    prompt, completion = sum(one.prompt for one in used), sum(one.completion for one in used)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": sum(one.cached for one in used)},
+        "completion_tokens_details": {"reasoning_tokens": sum(one.reasoning for one in used)},
+    }
+
+
+class Generations:
+    """The streams of one HTTP request: one a prompt."""
+
+    def __init__(self, request: Request, at: Target, asked: Sequence[GenerationRequest]) -> None:
+        self._request, self._at = request, at
+        self.streams = request.streams(asked)
+
+    def used(self) -> list[TokenUsage]:
+        return [stream.usage for stream in self.streams if stream.usage is not None]
+
+    async def whole(self, take: Callable[[int, Delta], None]) -> None:
+        """Every delta with its prompt's place, until all have ended. Raises the first error."""
+        async with aclosing(self._deltas()) as deltas:
+            async for place, several in deltas:
+                for delta in several:
+                    take(place, delta)
+
+    async def _deltas(self) -> AsyncGenerator[tuple[int, list[Delta]]]:
+        if len(self.streams) == 1:
+            async with aclosing(self._request.generate(self._at.share, self.streams[0])) as single:
+                async for deltas in single:
+                    yield 0, deltas
+            return
+        queue: asyncio.Queue[tuple[int, list[Delta]] | None] = asyncio.Queue(maxsize=len(self.streams))
+        async with asyncio.TaskGroup() as group:
+            feeding = group.create_task(self._feed(queue))
+            while (item := await queue.get()) is not None:
+                yield item
+            await feeding
+
+    async def _feed(self, queue: asyncio.Queue[tuple[int, list[Delta]] | None]) -> None:
+        async def one(place: int, stream: Stream) -> None:
+            async with aclosing(self._request.generate(self._at.share, stream)) as single:
+                async for deltas in single:
+                    await queue.put((place, deltas))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for place, stream in enumerate(self.streams):
+                    group.create_task(one(place, stream))
+        finally:
+            await queue.put(None)
+
+    def reply(self, body: bytes) -> Answer:
+        return Answer(Reply(body), self._at.share.pool.version.model)
+
+    async def events(self, render: Callable[[int, Delta], bytes], last: Callable[[], bytes]) -> StreamedAnswer:
+        """As server-sent events. What fails before the first of them fails with its own status."""
+        deltas = self._deltas()
+        try:
+            first = await anext(deltas, None)
+        except BaseException:
+            await deltas.aclose()
+            raise
+
+        async def written() -> AsyncGenerator[bytes]:
+            async with aclosing(deltas):
+                try:
+                    if first is not None:
+                        yield self._written(first, render)
+                    async for item in deltas:
+                        yield self._written(item, render)
+                except GristmillError as error:
+                    yield error_event(error)
+                    return
+                yield last() + DONE
+
+        return StreamedAnswer(Streamed(written(), _EVENTS), self._at.share.pool.version.model)
+
+    def _written(self, item: tuple[int, list[Delta]], render: Callable[[int, Delta], bytes]) -> bytes:
+        place, deltas = item
+        data = b"".join([render(place, delta) for delta in deltas])
+        self.streams[place].written += len(data)
+        return data
+
+
+def now() -> int:
+    return int(time.time())

@@ -1,0 +1,101 @@
+"""One request to a language model between its admission and its last token."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from gristmill.core.errors import GristmillError
+from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
+from gristmill.core.routes import RouteKey
+from gristmill.serving.gateway.body import ClientLeft
+
+
+class Stream:
+    """What the model writes waits here until the client has taken what came before: a slow reader gets larger pieces,
+    and keeps nobody else waiting. Ended once, by whoever ends it.
+    """
+
+    __slots__ = (
+        "_deltas", "_wake", "arrived_at", "asked", "begun_at", "bytes_in", "deadline", "deaths", "ended", "error",
+        "forget", "key", "prompt_tokens", "record_id", "rows", "sent", "usage", "written",
+    )  # fmt: skip
+
+    def __init__(
+        self, asked: GenerationRequest, key: RouteKey, record_id: str, bytes_in: int, arrived_at: float
+    ) -> None:
+        self.asked = asked
+        self.key = key
+        self.record_id = record_id
+        self.rows = asked.n
+        self.bytes_in = bytes_in
+        self.arrived_at = arrived_at  # time.monotonic
+        self.deadline = float("inf")
+        self.deaths = 0  # workers that died while this was in flight on them
+        self.prompt_tokens = 0  # known once a worker has begun
+        self.begun_at = 0.0  # when the first token came
+        self.sent = 0  # tokens that the client took
+        self.written = 0  # bytes of the answer
+        self.ended = 0  # the status that it ended with; 0: under way
+        self.usage: TokenUsage | None = None  # there when the stream ended well
+        self.error: GristmillError | None = None
+        self.forget: Callable[[Stream], None] = _nobody  # told when the client leaves
+        self._deltas: list[Delta] = []
+        self._wake: asyncio.Future[None] | None = None
+
+    @property
+    def touched(self) -> bool:
+        """Whether the client has anything of the answer: then it cannot begin again elsewhere."""
+        return self.sent > 0
+
+    # The pool's side
+
+    def push(self, delta: Delta) -> None:
+        if not self.begun_at:
+            self.begun_at = monotonic()
+        self._deltas.append(delta)
+        self._call()
+
+    def begin_again(self) -> None:
+        """Its worker died before the client took anything."""
+        self._deltas.clear()
+        self.begun_at = 0.0
+
+    def finish(self, usage: TokenUsage) -> None:
+        self.ended = self.ended or 200
+        self.usage = usage
+        self._call()
+
+    def fail(self, error: GristmillError) -> None:
+        self.ended = self.ended or error.status
+        self.error = self.error or error
+        self._call()
+
+    def leave(self) -> None:
+        self.ended = self.ended or 499
+        self._call()
+        self.forget(self)
+
+    def _call(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # The client's side
+
+    async def take(self) -> list[Delta]:
+        """What came since the last call, empty when the stream ended well. Raises its error, or ClientLeft."""
+        while not self._deltas and not self.ended:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        if self.ended == 499:
+            raise ClientLeft
+        taken, self._deltas = self._deltas, []
+        if not taken and self.error is not None:
+            raise self.error
+        self.sent += sum([delta.tokens for delta in taken])
+        return taken
+
+
+def _nobody(stream: Stream) -> None:
+    """Not in a pool yet."""

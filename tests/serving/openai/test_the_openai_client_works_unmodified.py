@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import openai
+import pytest
+
+from tests.serving.rig import Rig, eventually
+
+MESSAGES: Any = [{"role": "user", "content": "How many sacks?"}]
+GREEDY: Any = {"temperature": 0, "max_tokens": 20, "extra_body": {"ignore_eos": True}}
+
+
+def test_a_chat_answers_whole_and_as_a_stream_with_the_same_text(client: openai.OpenAI) -> None:
+    whole = client.chat.completions.create(model="tiny", messages=MESSAGES, **GREEDY)
+    choice = whole.choices[0]
+    assert (whole.object, choice.message.role, choice.finish_reason) == ("chat.completion", "assistant", "length")
+    assert whole.usage is not None
+    assert whole.usage.completion_tokens == 20
+    assert whole.usage.total_tokens == whole.usage.prompt_tokens + 20
+    chunks = list(
+        client.chat.completions.create(
+            model="tiny", messages=MESSAGES, stream=True, stream_options={"include_usage": True}, **GREEDY
+        )
+    )
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    assert len({(chunk.id, chunk.created) for chunk in chunks}) == 1
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks[:-1]) == choice.message.content
+    assert chunks[-2].choices[0].finish_reason == "length"
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens == 20
+
+
+def test_several_choices_come_with_their_indexes(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "messages": MESSAGES, "n": 3, "seed": 4, "max_tokens": 12}
+    whole = client.chat.completions.create(**asked)
+    texts = ["", "", ""]
+    for chunk in client.chat.completions.create(stream=True, **asked):
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == [choice.message.content for choice in whole.choices]
+
+
+def test_prompts_are_completed_one_or_several_as_text_or_as_tokens(client: openai.OpenAI, served: Rig) -> None:
+    tokens = served.request("POST", "/v1/tokenize", {"model": "tiny", "prompt": "All is grist"}).json["tokens"]
+    asked: Any = {"model": "tiny", **GREEDY}
+    one = client.completions.create(prompt="All is grist", **asked).choices[0].text
+    several = client.completions.create(prompt=["The books say", "All is grist"], **asked)
+    assert [choice.index for choice in several.choices] == [0, 1]
+    assert several.choices[1].text == one
+    assert client.completions.create(prompt=tokens, **asked).choices[0].text == one
+    streamed = ["", ""]
+    for chunk in client.completions.create(prompt=["The books say", "All is grist"], stream=True, **asked):
+        for choice in chunk.choices:
+            streamed[choice.index] += choice.text
+    assert streamed == [choice.text for choice in several.choices]
+    echoed = client.completions.create(prompt="All is grist", echo=True, **asked)
+    assert echoed.choices[0].text == "All is grist" + one
+
+
+def test_log_probabilities_come_in_both_shapes(client: openai.OpenAI) -> None:
+    told = client.chat.completions.create(model="tiny", messages=MESSAGES, logprobs=True, top_logprobs=3, **GREEDY)
+    logprobs = told.choices[0].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert len(logprobs.content) == 20
+    assert logprobs.content[0].logprob == logprobs.content[0].top_logprobs[0].logprob
+    completion = client.completions.create(model="tiny", prompt="All", logprobs=2, **GREEDY).choices[0]
+    assert completion.logprobs is not None
+    assert len(completion.logprobs.tokens or ()) == 20
+
+
+def test_a_stop_string_ends_the_answer(client: openai.OpenAI) -> None:
+    whole = client.completions.create(model="tiny", prompt="All is", **GREEDY).choices[0].text
+    stop = whole[5:7]
+    cut = client.completions.create(model="tiny", prompt="All is", stop=[stop], **GREEDY).choices[0]
+    assert (cut.text, cut.finish_reason) == (whole[: whole.index(stop)], "stop")
+
+
+def test_an_answer_fits_its_schema_and_json_is_json(client: openai.OpenAI) -> None:
+    schema = {"type": "object", "properties": {"sack": {"type": "boolean"}}, "required": ["sack"],
+              "additionalProperties": False}  # fmt: skip
+    answer = client.chat.completions.create(
+        model="tiny", messages=MESSAGES, max_tokens=120, seed=1,
+        response_format={"type": "json_schema", "json_schema": {"name": "sack", "schema": schema, "strict": True}},
+    )  # fmt: skip
+    assert isinstance(json.loads(answer.choices[0].message.content or "")["sack"], bool)
+
+
+def test_the_async_client_streams_to_many_at_once(served: Rig) -> None:
+    async def one(client: openai.AsyncOpenAI, number: int) -> tuple[str, int]:
+        stream = await client.completions.create(
+            model="tiny", prompt=f"Sack {number}", stream=True, stream_options={"include_usage": True}, **GREEDY
+        )
+        chunks = [chunk async for chunk in stream]
+        assert chunks[-1].usage is not None
+        return "".join(chunk.choices[0].text for chunk in chunks[:-1]), chunks[-1].usage.completion_tokens
+
+    async def all_of_them() -> list[tuple[str, int]]:
+        url = f"http://127.0.0.1:{served.port}/v1"
+        async with openai.AsyncOpenAI(base_url=url, api_key=served.key, max_retries=0) as client:
+            return await asyncio.gather(*(one(client, number) for number in range(80)))
+
+    answers = asyncio.run(all_of_them())
+    assert {tokens for _, tokens in answers} == {20}
+    assert len({text for text, _ in answers}) > 40
+
+
+def test_models_are_listed_and_texts_tokenised(client: openai.OpenAI, served: Rig) -> None:
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    answer = served.request("POST", "/v1/tokenize", {"model": "tiny", "prompt": "All is grist"})
+    assert answer.json["count"] == len(answer.json["tokens"]) > 1
+
+
+def test_every_stream_is_in_the_journal_with_its_tokens_by_class(client: openai.OpenAI, served: Rig) -> None:
+    before = {record.id for record in served.records()}
+    answer = client.completions.create(model="tiny", prompt="The books say what each sack cost", **GREEDY)
+    again = client.completions.create(model="tiny", prompt="The books say what each sack cost", **GREEDY)
+    (first, second) = eventually(
+        lambda: len(new := [one for one in served.records() if one.id not in before]) == 2 and new, 5
+    )
+    assert answer.usage is not None
+    assert again.usage is not None
+    assert (first.operation, first.status, first.tokens["completion"]) == ("generate", 200, 20)
+    assert first.tokens["prompt"] == answer.usage.prompt_tokens
+    assert second.tokens["prompt"] + second.tokens["cached"] == again.usage.prompt_tokens
+    assert again.usage.prompt_tokens_details is not None
+    assert again.usage.prompt_tokens_details.cached_tokens == second.tokens["cached"] > 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"temperature": 9}, "temperature"),
+        ({"temperature": "warm"}, "temperature"),
+        ({"stop": 5}, "stop"),
+        ({"stop": [""]}, "stop[0]"),
+        ({"n": 0}, "n"),
+        ({"colour": "red"}, "colour"),
+        ({"max_tokens": 10_000}, "messages"),
+        ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"top_logprobs": 3}, "top_logprobs"),
+        ({"tools": [{"type": "function", "function": {"name": "grind"}}]}, "tools"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "no"}}}},
+         "response_format"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
+         "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": "sack " * 500}]}, "messages"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_done_is_a_400_that_names_the_parameter(served: Rig, asked: dict[str, Any], param: str) -> None:
+    for stream in (False, True):
+        body = {"model": "tiny", "messages": MESSAGES, "stream": stream} | asked
+        answer = served.request("POST", "/v1/chat/completions", body)
+        error = answer.json["error"]
+        assert (answer.status, error["param"], error["type"]) == (400, param, "invalid_request_error"), error
+        assert "Traceback" not in error["message"]
+
+
+def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: Rig) -> None:
+    with pytest.raises(openai.NotFoundError):
+        client.completions.create(model="unknown", prompt="x")
+    with (
+        pytest.raises(openai.AuthenticationError),
+        openai.OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key="none") as stranger,
+    ):
+        stranger.chat.completions.create(model="tiny", messages=MESSAGES)
+    assert served.request("POST", "/v1/completions", b"{").status == 400
+    assert served.request("POST", "/v1/completions", b'{"model": "tiny", "prompt": "\xff"}').status == 400
