@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import tempfile
 from collections.abc import Sequence
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,17 +30,23 @@ def _quiet(level: int, text: bytes, told: Any) -> None:
     """llama.cpp tells hundreds of lines of every load; what fails comes back as a value."""
 
 
+class Form(IntEnum):
+    """What weights are turned into while they are loaded; llama.cpp's numbers."""
+
+    eight_bits = library.LLAMA_FTYPE_MOSTLY_Q8_0
+    bfloat16 = library.LLAMA_FTYPE_MOSTLY_BF16
+
+
 class Model:
-    def __init__(self, path: Path) -> None:
-        """Raises CorruptBundle."""
+    def __init__(self, path: Path, form: Form | None, threads: int) -> None:
+        """`form` None: as the file has them. Raises CorruptBundle."""
         library.llama_log_set(_quiet, ctypes.c_void_p(0))
         library.llama_backend_init()
-        parameters = library.llama_model_default_params()
-        parameters.n_gpu_layers = 0
-        self.pointer = library.llama_model_load_from_file(str(path).encode(), parameters)
-        if not self.pointer:
-            raise CorruptBundle("llama.cpp cannot open the file: its header and its weights do not agree, or it does "
-                                "not know the architecture.", file=path.name)  # fmt: skip
+        if form is None:
+            self.pointer = _opened(path)
+        else:
+            with tempfile.TemporaryDirectory() as folder:  # the file stays mapped when it is gone
+                self.pointer = _opened(_turned(path, Path(folder) / path.name, form, threads))
         self.vocabulary = int(library.llama_vocab_n_tokens(library.llama_model_get_vocab(self.pointer)))
 
     @property
@@ -59,21 +67,41 @@ class Model:
         library.llama_model_free(self.pointer)
 
 
-class Context:
-    """Keys and values of `sequences` sequences, `cells` tokens in all; cells of a common beginning are shared."""
+def _opened(path: Path) -> Any:
+    parameters = library.llama_model_default_params()
+    parameters.n_gpu_layers = 0
+    pointer = library.llama_model_load_from_file(str(path).encode(), parameters)
+    if not pointer:
+        raise CorruptBundle("llama.cpp cannot open the file: its header and its weights do not agree, or it does "
+                            "not know the architecture.", file=path.name)  # fmt: skip
+    return pointer
 
-    def __init__(self, model: Model, cells: int, sequences: int, threads: int) -> None:
+
+def _turned(path: Path, target: Path, form: Form, threads: int) -> Path:
+    parameters = library.llama_model_quantize_default_params()
+    parameters.ftype, parameters.nthread, parameters.allow_requantize = form, threads, True
+    if library.llama_model_quantize(str(path).encode(), str(target).encode(), ctypes.byref(parameters)):
+        raise Unprocessable("llama.cpp cannot turn these weights into another form: deploy the version with the "
+                            "runtime llama-cpp.", field="runtime")  # fmt: skip
+    return target
+
+
+class Context:
+    """Keys and values of `sequences` sequences with room for `capacity` tokens each, apart from one another: attention
+    reads a sequence's own cells only. A call computes neighbouring sequences together."""
+
+    def __init__(self, model: Model, capacity: int, sequences: int, threads: int) -> None:
         """Raises Unprocessable when the memory cannot be had."""
         parameters = library.llama_context_default_params()
-        parameters.n_ctx, parameters.n_seq_max = cells, sequences
+        parameters.n_ctx, parameters.n_seq_max = capacity * sequences, sequences
         parameters.n_batch, parameters.n_ubatch = _MOST_TOKENS, 512
         parameters.n_threads = parameters.n_threads_batch = threads
-        parameters.kv_unified = True
+        parameters.kv_unified = False
         parameters.no_perf = True
         self._pointer = library.llama_init_from_model(model.pointer, parameters)
         if not self._pointer:
-            raise Unprocessable(f"llama.cpp has no memory for {cells} tokens of context: grant the replica more.",
-                                field="memory")  # fmt: skip
+            raise Unprocessable(f"llama.cpp has no memory for {sequences} times {capacity} tokens of context: grant "
+                                "the replica more.", field="memory")  # fmt: skip
         self._memory = library.llama_get_memory(self._pointer)
         self._vocabulary = model.vocabulary
         self._batch = _Batch(_MOST_TOKENS)
@@ -86,13 +114,14 @@ class Context:
         wanted = sum(token.wanted for token in tokens)
         return np.ctypeslib.as_array(library.llama_get_logits(self._pointer), (wanted, self._vocabulary))
 
-    def share(self, source: int, target: int, tokens: int) -> None:
-        """The first `tokens` of one sequence are the beginning of another too: the same cells."""
-        library.llama_memory_seq_cp(self._memory, source, target, 0, tokens)
+    def copy(self, source: int, target: int) -> None:
+        """All of one sequence in another's place."""
+        library.llama_memory_seq_rm(self._memory, target, -1, -1)
+        library.llama_memory_seq_cp(self._memory, source, target, -1, -1)
 
-    def forget(self, sequence: int) -> None:
-        """Free the cells that are this sequence's alone."""
-        library.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+    def cut(self, sequence: int, tokens: int) -> None:
+        """Forget all but the first `tokens`."""
+        library.llama_memory_seq_rm(self._memory, sequence, tokens, -1)
 
     def adapt(self, adapter: Any | None) -> None:
         """From now on compute with this adapter, or with none."""

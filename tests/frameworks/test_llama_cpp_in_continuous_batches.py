@@ -1,0 +1,145 @@
+"""Whatever comes and goes beside a sequence, llama.cpp gives it the tokens that Transformers gives it alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from gristmill.core.generation import Sampling
+from gristmill.frameworks.generation import Job
+from tests import language
+from tests.gguf_files import tiny_gguf
+
+pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: it builds for minutes")
+
+from gristmill.frameworks.llama_cpp import slots
+from gristmill.frameworks.llama_cpp.context import Form, Model
+from gristmill.frameworks.llama_cpp.generator import LlamaCppGenerator
+
+GREEDY = Sampling(temperature=0)
+VOCABULARY = 320
+OF_A_TOKEN = 2 * 2 * 2 * 2 * 16  # bytes: keys and values, half precision, layers, heads, width
+
+
+class Alone:
+    """Transformers' own `generate`, one prompt at a time. Where the two likeliest are close, either is right."""
+
+    def __init__(self) -> None:
+        self.model = language.model(VOCABULARY)
+
+    @torch.inference_mode()
+    def check(self, tokens: Sequence[int], given: Sequence[int]) -> None:
+        logits = self.model(torch.tensor([[*tokens, *given]])).logits[0, len(tokens) - 1 : -1]
+        for row, token in zip(logits, given, strict=True):
+            assert row[token] > row.max() - 0.02
+
+
+@pytest.fixture(scope="module")
+def alone() -> Alone:
+    return Alone()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+def generator(file: Path, cells: int = 1 << 14, form: Form | None = None) -> LlamaCppGenerator:
+    return LlamaCppGenerator(Model(file, form, 1), language.CONTEXT, cells * OF_A_TOKEN, 1)
+
+
+@pytest.fixture
+def made(file: Path) -> Iterator[LlamaCppGenerator]:
+    opened = generator(file)
+    yield opened
+    opened.close()
+
+
+def drain(made: LlamaCppGenerator) -> dict[int, list[int]]:
+    given: dict[int, list[int]] = {}
+    while made.busy:
+        for emission in made.step():
+            given.setdefault(emission.id, []).append(emission.token)
+    return given
+
+
+def prompts(count: int, seed: int) -> list[list[int]]:
+    """Of many lengths; some begin alike."""
+    drawn = random.Random(seed)
+    beginning = [drawn.randrange(VOCABULARY) for _ in range(80)]
+    return [beginning[: drawn.choice((0, 0, 12, 80))] + drawn.choices(range(VOCABULARY), k=drawn.randint(1, 60))
+            for _ in range(count)]  # fmt: skip
+
+
+def test_sequences_that_come_and_go_get_the_tokens_that_they_get_alone(made: LlamaCppGenerator, alone: Alone) -> None:
+    drawn = random.Random(5)
+    wanted: dict[int, tuple[list[int], int]] = {}
+    given: dict[int, list[int]] = {}
+    cancelled: set[int] = set()
+    waiting = list(enumerate(prompts(60, 1)))
+    while waiting or made.busy:
+        for _ in range(drawn.choice((0, 0, 1, 3, 9))):
+            if waiting:
+                number, tokens = waiting.pop()
+                wanted[number] = (tokens, drawn.randint(1, 20))
+                made.submit(Job(number, tokens, wanted[number][1], GREEDY, frozenset()))
+        if drawn.random() < 0.1 and wanted:
+            gone = drawn.choice(list(wanted))
+            cancelled.add(gone)
+            made.cancel(gone)
+        for emission in made.step() if made.busy else ():
+            given.setdefault(emission.id, []).append(emission.token)
+    for number, (tokens, count) in wanted.items():
+        alone.check(tokens, given.get(number, []))
+        assert len(given.get(number, [])) == count or number in cancelled
+
+
+def test_when_memory_holds_few_sequences_the_others_wait_or_start_again(
+    file: Path, alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "_FIRST_CAPACITY", 32)
+    made = generator(file, cells=520)
+    given_prompts = prompts(12, 2)
+    for number, tokens in enumerate(given_prompts):
+        made.submit(Job(number, tokens, 40, GREEDY, frozenset()))
+    given = drain(made)
+    made.close()
+    assert {len(tokens) for tokens in given.values()} == {40}
+    for number, tokens in enumerate(given_prompts):
+        alone.check(tokens, given[number])
+
+
+def test_a_beginning_that_was_computed_before_is_not_computed_again(made: LlamaCppGenerator, alone: Alone) -> None:
+    tokens = [*range(60)]
+    made.submit(Job(0, tokens, 3, GREEDY, frozenset()))
+    drain(made)
+    for number in (1, 2):  # one in the ended one's place, one beside it
+        made.submit(Job(number, [*tokens[:50], 250 + number], 4, GREEDY, frozenset()))
+    first = {one.id: one for one in made.step()}
+    assert [first[number].cached for number in (1, 2)] == [50, 50]
+    rest = drain(made)
+    for number in (1, 2):
+        alone.check([*tokens[:50], 250 + number], [first[number].token, *rest[number]])
+
+
+def test_a_cancelled_sequence_leaves_at_once(made: LlamaCppGenerator) -> None:
+    made.submit(Job(0, [1, 2, 3], 100, GREEDY, frozenset()))
+    made.step()
+    made.cancel(0)
+    assert not made.busy
+
+
+@pytest.mark.parametrize("form", list(Form))
+def test_weights_in_another_form_give_nearly_the_same_log_probabilities(file: Path, form: Form) -> None:
+    logprobs = []
+    for turned in (None, form):
+        made = generator(file, form=turned)
+        made.submit(Job(0, [5, 6, 7], 1, GREEDY, frozenset(), logprobs=3))
+        (emission,) = made.step()
+        logprobs.append([value for _, value in emission.top])
+        made.close()
+    assert logprobs[1] == pytest.approx(logprobs[0], abs=0.15)
