@@ -150,3 +150,17 @@ def test_random_bytes_never_take_the_server_down(served: Rig) -> None:
         answer = served.request("POST", INFER, bytes(body), content_type="application/json")
         assert answer.status in (200, 400, 422), answer
     assert predictions(served.infer(GOOD)) == [10.0]
+
+
+def test_a_body_nested_thousands_deep_is_malformed(served: Rig) -> None:
+    for path in (INFER, "/models/tiny", "/v1/models/tiny:predict"):
+        for body in ('{"a":' * 5_000, "[" * 100_000, '{"inputs":' + "[" * 100_000):
+            assert served.request("POST", path, body, content_type="application/json").status in (400, 422), path
+
+
+def test_every_answer_names_its_request_and_a_refusal_the_model_that_refused(served: Rig) -> None:
+    for path in ("/healthz", "/readyz", "/v2/nothing", "/v2/models/none"):
+        assert served.get(path).headers["x-request-id"], path
+    refused = served.request("POST", INFER, changed(datatype="FP64"))
+    assert (refused.status, refused.headers["x-gristmill-model"]) == (422, "tiny@1")
+    assert "x-gristmill-model" not in served.get("/v2/models/none").headers

@@ -11,11 +11,12 @@ from functools import lru_cache
 from typing import Any
 
 from gristmill.core import plugins
-from gristmill.core.errors import GristmillError, Internal, NotFound
+from gristmill.core.errors import GristmillError, Internal, Malformed, NotFound
 from gristmill.core.log import request_id as logged_request_id
 from gristmill.serving.gateway import health
 from gristmill.serving.gateway.body import ClientLeft, Receive
 from gristmill.serving.gateway.dialects.protocol import Dialect
+from gristmill.serving.gateway.idempotency import HEADER, Idempotency
 from gristmill.serving.gateway.metering import RecordIds
 from gristmill.serving.gateway.protocol import RESPOND
 from gristmill.serving.gateway.request import Request
@@ -41,17 +42,18 @@ class App:
         self._serving = serving
         self._dialects = dialects
         self._ids = RecordIds()
+        self._idempotency = Idempotency()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return
-        if scope["path"] in health.PATHS:
-            await _send(scope, send, health.reply(self._serving, scope["path"]), b"")
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         record_id = self._ids.next()
         own_id = headers.get(b"x-request-id")
         shown_id = own_id if own_id is not None and _SANE_ID(own_id) else record_id.encode()
+        if scope["path"] in health.PATHS:
+            await _send(scope, send, health.reply(self._serving, scope["path"]), shown_id)
+            return
         try:
             answer = await self._answer(scope, receive, headers, record_id, shown_id)
         except (ClientLeft, asyncio.CancelledError):
@@ -67,19 +69,25 @@ class App:
         path: str = scope["path"]
         names = path.split("/", 3)
         dialect = self._dialects.get("/".join(names[1:3])) or self._dialects.get(names[1])
+        request: Request | None = None
         try:
             key = self._serving.keys.authenticate(headers)
             request = Request(self._serving, key, scope, headers, receive, record_id)
             if dialect is not None:
+                if HEADER in headers:
+                    return await self._idempotency.answer(request, dialect.answer)
                 return await dialect.answer(request)
             if path == "/metrics":
                 text = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
                 return Answer(Reply(self._serving.metrics(key), text), "")
             raise NotFound("There is nothing at this path.")
         except GristmillError as error:
-            return Answer(_refusal(dialect or self._dialects["v2"], error), "")
+            return Answer(_refusal(dialect or self._dialects["v2"], error), request.model if request else "")
         except ClientLeft:
             raise
+        except RecursionError:  # msgspec's, at a depth of about a thousand
+            deep = Malformed("The body is nested too deeply to be read.")
+            return Answer(_refusal(dialect or self._dialects["v2"], deep), "")
         except Exception:
             logged_request_id.set(shown_id.decode())
             _log.exception("a request failed")
@@ -101,11 +109,9 @@ async def _send(scope: Scope, send: Send, reply: Reply, request_id: bytes, model
     respond = scope.get(RESPOND)
     if respond is not None and scope["method"] != "HEAD":
         head = b"%bcontent-length: %d\r\n" % (_lines(reply.headers, model), len(reply.body))
-        respond(reply.status, head + b"x-request-id: %b\r\n" % request_id if request_id else head, reply.body)
+        respond(reply.status, head + b"x-request-id: %b\r\n" % request_id, reply.body)
         return
-    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body))]
-    if request_id:
-        headers.append((b"x-request-id", request_id))
+    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"x-request-id", request_id)]
     if model:
         headers.append((b"x-gristmill-model", model.encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

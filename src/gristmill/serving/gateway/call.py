@@ -14,17 +14,25 @@ from gristmill.serving.gateway.work import Answer, Job, Render, Work
 
 
 class Call:
-    __slots__ = ("_serving", "arrived_at", "key", "record_id", "size")
+    __slots__ = ("_route", "_serving", "arrived_at", "key", "record_id", "size")
 
     def __init__(self, serving: Serving, key: RouteKey, record_id: str) -> None:
         self._serving = serving
+        self._route: Route | None = None
         self.arrived_at = monotonic()
         self.key = key
         self.record_id = record_id
         self.size = 0  # bytes of the request
 
     def route(self, name: str) -> Route:
-        return self._serving.routes.find(self.key, name)
+        self._route = self._serving.routes.find(self.key, name)
+        return self._route
+
+    @property
+    def model(self) -> str:
+        """The version that the endpoint asked for serves, as a refusal names it; empty while it serves several."""
+        served = [share for share in self._route.shares if share.weight > 0] if self._route is not None else []
+        return served[0].pool.version.model if len(served) == 1 else ""
 
     def routes(self) -> list[Route]:
         return self._serving.routes.visible(self.key)

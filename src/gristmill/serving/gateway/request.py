@@ -20,7 +20,7 @@ from gristmill.serving.gateway.work import Answer, Job, Render
 
 
 class Request(Call):
-    __slots__ = ("_receive", "_scope", "headers", "method", "path")
+    __slots__ = ("_body", "_receive", "_scope", "headers", "method", "path")
 
     def __init__(
         self,
@@ -34,15 +34,17 @@ class Request(Call):
         super().__init__(serving, key, record_id)
         self._scope = scope
         self._receive = receive
+        self._body: bytes | None = None
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = headers
 
     async def body(self) -> bytes:
-        """Raises TooLarge, Malformed (compression), ClientLeft."""
-        data = await bodies.read(self._receive, self.headers, self._serving.spec.max_body_bytes)
-        self.size = len(data)
-        return data
+        """Inflated; read once. Raises TooLarge, Malformed (compression), ClientLeft."""
+        if self._body is None:
+            self._body = await bodies.read(self._receive, self.headers, self._serving.spec.max_body_bytes)
+            self.size = len(self._body)
+        return self._body
 
     def content_type(self, readable: frozenset[str]) -> str | None:
         """The media type without parameters, None when not said. Raises UnsupportedMediaType unless `readable`."""

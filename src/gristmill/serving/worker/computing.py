@@ -161,6 +161,8 @@ def read_payload(version: Version, data: Buffer, content_type: str | None) -> _P
             raise Malformed(f"The request is not a task's request: {error}; send {{'inputs': ...}}.") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"The body is not valid JSON: {error}.") from None
+        except RecursionError:
+            raise Malformed("The body is nested too deeply to be read.") from None
         inputs = envelope.table if envelope.inputs is msgspec.UNSET else envelope.inputs
         if inputs is msgspec.UNSET:
             raise Malformed("The request has no `inputs`: send {'inputs': ...}.", field="inputs")
