@@ -32,6 +32,7 @@ COMMANDS = (
     Entry("deploy", "gristmill.cli.deploy:deploy", "Put a version behind an endpoint, or move the endpoint to it."),
     Entry("endpoints", "gristmill.cli.endpoints:app", "Endpoints: what clients call."),
     Entry("predict", "gristmill.cli.predict:predict", "Call an endpoint."),
+    Entry("chat", "gristmill.cli.chat:chat", "Talk to a language model."),
     Entry("explain", "gristmill.cli.explain:explain", "Explain an endpoint's prediction."),
     Entry("keys", "gristmill.cli.keys:app", "API keys."),
     Entry("tenants", "gristmill.cli.tenants:app", "Tenants: who owns things and pays."),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import IO, Any
 
 import httpx2
 
 from gristmill.client.address import Address, find
-from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, failure
+from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, event_of, failure
 from gristmill.client.operation import AsyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
@@ -21,8 +22,7 @@ from gristmill.client.resources.models import Models
 from gristmill.client.resources.platform import Platform
 from gristmill.client.resources.runs import Runs
 from gristmill.client.resources.tenants import Tenants
-from gristmill.client.sync import CHUNK_BYTES, arguments
-from gristmill.core.errors import DeadlineExceeded
+from gristmill.client.sync import CHUNK_BYTES, arguments, reaching
 
 
 class Driver:
@@ -56,14 +56,8 @@ class Driver:
         if not isinstance(step, Call):
             await asyncio.sleep(step.seconds if isinstance(step, Pause) else 0)
             return Reply(200, {}, b"")
-        try:
+        with reaching(self.address, step):
             reply = await self._send(step)
-        except httpx2.TimeoutException as error:
-            if isinstance(error, httpx2.ConnectTimeout):
-                raise self.address.silent(step) from error
-            raise DeadlineExceeded(f"{step.method} {step.path} got no answer in {step.timeout_s:g} s.") from error
-        except httpx2.TransportError as error:
-            raise self.address.silent(step) from error
         if reply.status >= 400:
             raise failure(reply)
         return reply
@@ -83,6 +77,17 @@ class Driver:
             return Reply(response.status_code, response.headers, b"")
         finally:
             await response.aclose()
+
+    async def events(self, call: Call) -> AsyncIterator[Document]:
+        request = self._http.build_request(call.method, self.address.url(call), **arguments(self.address, call))
+        with reaching(self.address, call):
+            async with aclosing(await self._http.send(request, stream=True)) as response:
+                if response.status_code >= 400:
+                    raise failure(Reply(response.status_code, response.headers, await response.aread()))
+                async for line in response.aiter_lines():
+                    event = event_of(line)
+                    if event is not None:
+                        yield event
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -110,6 +115,7 @@ class AsyncClient:
         self.forecasts = Forecasts(driver)
         inference = Inference(driver)
         self.predict, self.infer, self.explain = inference.predict, inference.infer, inference.explain
+        self.chat = inference.chat
 
     async def close(self) -> None:
         await self._driver.close()

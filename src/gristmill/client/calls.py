@@ -53,6 +53,17 @@ class Reply(NamedTuple):
         return found
 
 
+def event_of(line: str) -> Document | None:
+    """What one line of server-sent events tells; None where it tells nothing. Raises the error that it tells."""
+    data = line.removeprefix("data:").strip()
+    if data == line.strip() or not data or data == "[DONE]":
+        return None
+    event: Document = msgspec.json.decode(data)
+    if "error" in event:
+        raise failure(Reply(500, {}, data.encode()))
+    return event
+
+
 class Pause(NamedTuple):
     """Wait before the next call."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from gristmill.client.calls import Document, Steps, Stream
+from gristmill.client.calls import Call, Document, Steps, Stream
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,6 +18,8 @@ class SyncDriver(Protocol):
 
     def iterate(self, stream: Stream) -> Iterator[Document]: ...
 
+    def events(self, call: Call) -> Iterator[Document]: ...
+
 
 class AsyncDriver(Protocol):
     """Performs calls and awaits them."""
@@ -25,6 +27,8 @@ class AsyncDriver(Protocol):
     async def run(self, steps: Steps[T]) -> T: ...
 
     def iterate(self, stream: Stream) -> AsyncIterator[Document]: ...
+
+    def events(self, call: Call) -> AsyncIterator[Document]: ...
 
 
 D = TypeVar("D", SyncDriver, AsyncDriver)
@@ -74,6 +78,27 @@ class stream(Generic[P]):  # noqa: N801  a decorator
     def __get__(self, instance: Any, owner: Any) -> Any:
         def perform(*args: P.args, **kwargs: P.kwargs) -> Any:
             return instance.driver.iterate(self._steps(instance, *args, **kwargs))
+
+        perform.__doc__ = self.__doc__
+        return perform
+
+
+class events(Generic[P]):  # noqa: N801  a decorator
+    """The same for one call that is answered by server-sent events."""
+
+    def __init__(self, call: Callable[Concatenate[Any, P], Call]) -> None:
+        self._call = call
+        self.__doc__ = call.__doc__
+
+    @overload
+    def __get__(self, instance: Resource[SyncDriver], owner: Any) -> Callable[P, Iterator[Document]]: ...
+
+    @overload
+    def __get__(self, instance: Resource[AsyncDriver], owner: Any) -> Callable[P, AsyncIterator[Document]]: ...
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        def perform(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return instance.driver.events(self._call(instance, *args, **kwargs))
 
         perform.__doc__ = self.__doc__
         return perform

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import IO, Any
 
 import httpx2
 
 from gristmill.client.address import Address, find
-from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, failure
+from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, event_of, failure
 from gristmill.client.operation import SyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
@@ -57,14 +58,8 @@ class Driver:
         if not isinstance(step, Call):
             time.sleep(step.seconds if isinstance(step, Pause) else 0)
             return Reply(200, {}, b"")
-        try:
+        with reaching(self.address, step):
             reply = self._send(step)
-        except httpx2.TimeoutException as error:
-            if isinstance(error, httpx2.ConnectTimeout):
-                raise self.address.silent(step) from error
-            raise DeadlineExceeded(f"{step.method} {step.path} got no answer in {step.timeout_s:g} s.") from error
-        except httpx2.TransportError as error:
-            raise self.address.silent(step) from error
         if reply.status >= 400:
             raise failure(reply)
         return reply
@@ -82,8 +77,31 @@ class Driver:
         finally:
             response.close()
 
+    def events(self, call: Call) -> Iterator[Document]:
+        request = self._http.build_request(call.method, self.address.url(call), **arguments(self.address, call))
+        with reaching(self.address, call), closing(self._http.send(request, stream=True)) as response:
+            if response.status_code >= 400:
+                raise failure(Reply(response.status_code, response.headers, response.read()))
+            for line in response.iter_lines():
+                event = event_of(line)
+                if event is not None:
+                    yield event
+
     def close(self) -> None:
         self._http.close()
+
+
+@contextmanager
+def reaching(address: Address, call: Call) -> Iterator[None]:
+    """What the HTTP library says of a platform that does not answer, in our own errors."""
+    try:
+        yield
+    except httpx2.TimeoutException as error:
+        if isinstance(error, httpx2.ConnectTimeout):
+            raise address.silent(call) from error
+        raise DeadlineExceeded(f"{call.method} {call.path} got no answer in {call.timeout_s:g} s.") from error
+    except httpx2.TransportError as error:
+        raise address.silent(call) from error
 
 
 def arguments(address: Address, call: Call) -> dict[str, Any]:
@@ -122,6 +140,7 @@ class Client:
         self.forecasts = Forecasts(driver)
         inference = Inference(driver)
         self.predict, self.infer, self.explain = inference.predict, inference.infer, inference.explain
+        self.chat = inference.chat
 
     def close(self) -> None:
         self._driver.close()

@@ -1,19 +1,13 @@
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import openai
 import pytest
 
 from tests import language
+from tests.running import free_port
 from tests.serving.rig import Bundle, Rig, rig
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gristmill.client import tensors
 from gristmill.client.calls import Call, Document, Plane, Steps
-from gristmill.client.operation import D, Resource, operation
+from gristmill.client.operation import D, Resource, events, operation
 
 _PLANE: Plane = "inference"
 _SIGNATURES = (
@@ -71,6 +71,12 @@ class Inference(Resource[D]):
         body = _document(payload, parameters)
         reply = yield Call("POST", f"/v2/models/{endpoint}/explain", _PLANE, json=body, timeout_s=120.0)
         return reply.document()
+
+    @events
+    def chat(self, /, endpoint: str, messages: Sequence[Mapping[str, Any]], **parameters: Any) -> Call:
+        """A language model's answer as OpenAI's chunks, as it comes; `parameters` as its chat completions take them."""
+        body = {"model": endpoint, "messages": list(messages), "stream": True, **parameters}
+        return Call("POST", "/v1/chat/completions", _PLANE, json=body, timeout_s=600.0)
 
 
 def _document(payload: Any, parameters: Document) -> Document:

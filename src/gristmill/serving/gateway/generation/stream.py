@@ -19,7 +19,7 @@ class Stream:
 
     __slots__ = (
         "_deltas", "_wake", "arrived_at", "asked", "begun_at", "bytes_in", "deadline", "deaths", "ended", "error",
-        "forget", "key", "prompt_tokens", "record_id", "rows", "sent", "usage", "written",
+        "forget", "key", "prompt_tokens", "record_id", "rows", "sent", "usage", "whole", "written",
     )  # fmt: skip
 
     def __init__(
@@ -36,6 +36,7 @@ class Stream:
         self.prompt_tokens = 0  # known once a worker has begun
         self.begun_at = 0.0  # when the first token came
         self.sent = 0  # tokens that the client took
+        self.whole = False  # the client gets it in one piece: until then it has nothing of it
         self.written = 0  # bytes of the answer
         self.ended = 0  # the status that it ended with; 0: under way
         self.usage: TokenUsage | None = None  # there when the stream ended well
@@ -85,7 +86,7 @@ class Stream:
 
     async def take(self) -> list[Delta]:
         """What came since the last call, empty when the stream ended well. Raises its error, or ClientLeft."""
-        while not self._deltas and not self.ended:
+        while not self.ended and (self.whole or not self._deltas):
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
         if self.ended == 499:

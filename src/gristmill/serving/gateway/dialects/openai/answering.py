@@ -63,7 +63,9 @@ class Generations:
         return [stream.usage for stream in self.streams if stream.usage is not None]
 
     async def whole(self, take: Callable[[int, Delta], None]) -> None:
-        """Every delta with its prompt's place, until all have ended. Raises the first error."""
+        """Every delta with its prompt's place, once all have ended. Raises the first error."""
+        for stream in self.streams:
+            stream.whole = True
         async with aclosing(self._deltas()) as deltas:
             async for place, several in deltas:
                 for delta in several:

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from gristmill.client.asynchronous import AsyncClient
+from tests import language
+from tests.running import Platform, eventually, platform
+
+MESSAGES = [{"role": "user", "content": "How many sacks?"}]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    folder = language.folder(tmp_path_factory.mktemp("model") / "tiny-llama")
+    with platform(tmp_path_factory.mktemp("lm") / "home") as made:
+        made.cli("models", "import", str(folder), "--name", "tiny")
+        made.cli("deploy", "tiny@1", "--cores", "1", "--memory", "1GB")
+        yield made
+
+
+def _chat(running: Platform, said: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gristmill.cli.main", "chat", "tiny", "--max-tokens", "8", *arguments]
+    return subprocess.run(command, input=said, env=running.environment, capture_output=True, text=True, check=False)
+
+
+def test_a_conversation_goes_on_until_exit_and_may_begin_anew(running: Platform) -> None:
+    talked = _chat(running, "How many?\n/new\nHow many?\n/exit\n", "--temperature", "0")
+    assert talked.returncode == 0, talked.stderr
+    answers = talked.stdout.rstrip("\n")
+    half = len(answers) // 2
+    assert answers[:half] == answers[half + 1 :]  # the same question in a new conversation
+    assert "/exit" in talked.stderr
+
+
+def test_one_message_gets_one_document(running: Platform) -> None:
+    told = running.json("chat", "tiny", "How many sacks?", "--max-tokens", "5")
+    assert told["usage"]["completion_tokens"] <= 5
+    assert told["finish_reason"] in ("stop", "length")
+
+
+def test_the_sdk_streams_sync_and_async_what_the_openai_client_gets(running: Platform) -> None:
+    asked = {"temperature": 0, "max_tokens": 12}
+    with openai.OpenAI(base_url=f"{running.inference_url}/v1", api_key=running.key) as client:
+        told = client.chat.completions.create(model="tiny", messages=MESSAGES, **asked).choices[0].message.content  # type: ignore[call-overload]
+    with running.client() as own:
+        chunks = list(own.chat("tiny", MESSAGES, **asked))
+
+    async def streamed() -> str:
+        async with AsyncClient(running.control_url, running.key, running.inference_url) as own:
+            parts = [chunk async for chunk in own.chat("tiny", MESSAGES, **asked)]
+        return "".join(part["choices"][0]["delta"].get("content") or "" for part in parts)
+
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks) == told
+    assert asyncio.run(streamed()) == told
+
+
+def test_tokens_stand_in_the_books_by_class(running: Platform) -> None:
+    def report() -> dict[str, object]:
+        return running.json("books", "report", "unit-cost")
+
+    eventually(lambda: "tokens" in str(report()) and running.json("books", "check")["usage_records"] >= 1, 15)
+    assert running.json("books", "check")["problems"] == []
+
+
+def test_what_is_no_language_model_says_so(running: Platform) -> None:
+    asked = running.cli("chat", "nobody", "hello", check=False)
+    assert asked.returncode == 1
+    assert "nobody" in asked.stderr
+    assert Path(running.home).exists()
