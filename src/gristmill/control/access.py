@@ -140,8 +140,8 @@ def _new_key(request: Document) -> NewKey:
         wanted = msgspec.convert(request, NewKey)
     except msgspec.ValidationError as error:
         raise Unprocessable(f"The key that is asked for is not valid: {error}.") from None
-    if not wanted.name.strip() or len(wanted.name) > 100:
-        raise Unprocessable("A key's name is 1 to 100 characters.", field="name")
+    if not wanted.name.strip() or len(wanted.name) > 100 or not wanted.name.isprintable():
+        raise Unprocessable("A key's name is 1 to 100 printable characters.", field="name", got=wanted.name[:100])
     return wanted
 
 

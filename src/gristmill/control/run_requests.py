@@ -68,7 +68,11 @@ def wanted(platform: Platform, connection: records.Connection, tenant: str, requ
         asked = msgspec.convert(request, Train | Evaluate | Import | Export)
     except msgspec.ValidationError as error:
         kind = request.get("kind")
-        raise Unprocessable(f"The run that is asked for ({kind!r}) is not valid: {error}.", field="kind") from None
+        kinds = [known.__struct_config__.tag for known in _RESOLVED]
+        if kind not in kinds:
+            told = f"The field 'kind' should be one of {', '.join(map(str, kinds))}, and is {kind!r}."
+            raise Unprocessable(told, field="kind", got=repr(kind)) from None
+        raise Unprocessable(f"The {kind} run that is asked for is not valid: {error}.") from None
     return _RESOLVED[type(asked)](platform, connection, tenant, asked)
 
 

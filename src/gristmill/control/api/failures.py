@@ -13,6 +13,12 @@ from starlette.responses import Response
 from gristmill.control.api.answers import refusal
 from gristmill.core.errors import GristmillError, Malformed, NotFound, Unprocessable
 
+_PLAIN = {
+    "int_parsing": "should be a whole number",
+    "float_parsing": "should be a number",
+    "bool_parsing": "should be true or false",
+}
+
 
 def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, GristmillError)
@@ -35,12 +41,16 @@ def _read(first: Any) -> GristmillError:
         return Unprocessable(f"The field {place!r} is missing.", field=place)
     if first["type"] == "extra_forbidden":
         return Unprocessable(f"There is no field {place!r} here.", field=place)
-    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    message = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if not place:
+        return Unprocessable("The body should be a JSON object.", got=repr(first.get("input"))[:200])
     return Unprocessable(f"The field {place!r} {message}.", field=place, got=repr(first.get("input"))[:200])
 
 
 def _routing(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # what the web framework could not read: broken UTF-8, nested too deeply
+        return refusal(Malformed("The body is not JSON that can be read."), request.state.request_id)
     told = NotFound(f"There is no {request.method} {request.url.path}: /api/openapi.json lists what there is.")
     return refusal(told, request.state.request_id)
 

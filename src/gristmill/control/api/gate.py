@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from gristmill.control.access import Caller
 from gristmill.control.api.answers import Json, refusal
 from gristmill.control.platform import Platform
-from gristmill.core.errors import Forbidden, GristmillError, Internal, Unauthenticated
+from gristmill.core.errors import Forbidden, GristmillError, Internal, Unauthenticated, UnsupportedMediaType
 from gristmill.core.ids import new_id
 from gristmill.core.log import request_id as logged_request_id
 
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _LOOPBACK = frozenset(("127.0.0.1", "localhost", "::1"))
 FREE = "/healthz"
+RAW = "/uploads"  # the only route whose body is no JSON
 
 
 class Misdirected(GristmillError):
@@ -63,6 +64,7 @@ class Gate:
                 return
             if scope["method"] not in _SAFE:
                 self._check_origin(headers)
+                _check_type(scope["path"], headers)
             scope.setdefault("state", {})["request_id"] = request_id
             scope["state"]["caller"] = await self._caller(headers)
         except GristmillError as error:
@@ -86,6 +88,14 @@ class Gate:
         if not given:
             raise Unauthenticated("No key came: send it as `Authorization: Bearer gm_...` or as `x-api-key`.")
         return await run_in_threadpool(self._platform.authenticate, given)
+
+
+def _check_type(path: str, headers: Headers) -> None:
+    if path.endswith(RAW) or not (headers.get("transfer-encoding") or headers.get("content-length", "0") != "0"):
+        return
+    media = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media != "application/json":
+        raise UnsupportedMediaType(f"Content-Type {media!r} cannot be read here: send application/json.", got=media)
 
 
 class _Answering:
