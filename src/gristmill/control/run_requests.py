@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -52,6 +52,9 @@ class Export(msgspec.Struct, forbid_unknown_fields=True, tag="export", tag_field
     resources: Resources = Resources()
 
 
+Asked = Train | Evaluate | Import | Export
+
+
 class Wanted(msgspec.Struct):
     """A request with every name resolved to a version: it means the same whenever the run starts."""
 
@@ -65,10 +68,10 @@ class Wanted(msgspec.Struct):
 def wanted(platform: Platform, connection: records.Connection, tenant: str, request: Document) -> Wanted:
     """Raises Unprocessable naming the field, NotFound."""
     try:
-        asked = msgspec.convert(request, Train | Evaluate | Import | Export)
+        asked = msgspec.convert(request, Asked)
     except msgspec.ValidationError as error:
         kind = request.get("kind")
-        kinds = [known.__struct_config__.tag for known in _RESOLVED]
+        kinds: list[Any] = [known.__struct_config__.tag for known in get_args(Asked)]
         if kind not in kinds:
             told = f"The field 'kind' should be one of {', '.join(map(str, kinds))}, and is {kind!r}."
             raise Unprocessable(told, field="kind", got=repr(kind)) from None
