@@ -17,7 +17,8 @@ from gristmill.tasks.protocol import Tensors
 
 _INPUT, _OUTPUT = "input/", "output/"
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # float32 sums in another order differ by less; a lost weight by far more
-_OF_LANGUAGE = 0.1  # log probabilities of half precision or of quantised weights, on a machine with other instructions
+# Log probabilities by another engine or precision: SmolLM2 in 4 bits, 8 bits and two kinds of bfloat16 differ by 0.23.
+_OF_LANGUAGE = 0.4
 
 
 def write_golden(bundle: Path, inputs: Tensors, outputs: Tensors) -> None:

@@ -24,6 +24,16 @@ def deploy(
         str,
         typer.Option(metavar="SIZE", help="Memory for kept answers, as in 64MB.", parser=checked(parse_size)),
     ] = "0",
+    cores: Annotated[
+        float | None, typer.Option(help="Cores of a replica: what it reserves, and how many threads it computes with.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of a replica, as in 2GB.", parser=checked(parse_size))
+    ] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(help="What computes; of a language model `auto`, the fastest of a trial, where none is given."),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Wait until the endpoint is ready.")] = True,
     as_json: AsJson = False,
 ) -> None:
@@ -35,10 +45,18 @@ def deploy(
             endpoint=name,
             strategy=str(strategy),
             replicas=replica_count(replicas),
+            resources=resources(cores, memory),
             limits={"cache_bytes": parse_size(cache)} if parse_size(cache) else None,
+            runtime=runtime,
         )
         if wait:
             with progress_console.status(f"{name} moves to {version} …"):
                 document = client.endpoints.wait(name)
     sentence = f"Endpoint {name} serves {version}." if wait else f"Endpoint {name} moves to {version}."
     show(document, as_json, lambda _: sentence)
+
+
+def resources(cores: float | None, memory: str | None) -> dict[str, float] | None:
+    """Of a replica, as far as they were said."""
+    said = {"cores": cores, "memory_bytes": parse_size(memory) if memory else None}
+    return {name: value for name, value in said.items() if value is not None} or None

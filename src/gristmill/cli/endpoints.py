@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -89,9 +90,35 @@ def endpoint_view(endpoint: dict[str, Any]) -> RenderableType:
                 "state": endpoint.get("state"),
                 "serves": _serves(endpoint),
                 "rollout": f"{rollout.get('strategy')}, {rollout.get('state')}" if rollout else None,
+                "runtime": _runtime(endpoint.get("runtime") or {}),
                 "error": rollout.get("error"),
             }
         ),
+        *_trial(endpoint.get("runtime") or {}),
         "",
         table(replicas, fields, empty="No replica."),
     )
+
+
+def _runtime(runtime: dict[str, Any]) -> str | None:
+    """Of a version that has its own there is nothing to say."""
+    if runtime.get("asked") is None:
+        return None
+    return f"{runtime.get('chosen') or 'auto'}: {runtime.get('because')}"
+
+
+def _trial(runtime: dict[str, Any]) -> list[RenderableType]:
+    figures = [one for one in runtime.get("figures") or [] if one["tokens_per_s"] or one["refused"]]
+    streams = sorted({count for one in figures for count in one["tokens_per_s"]}, key=int)
+    fields: Fields = {
+        "RUNTIME": "runtime",
+        **{f"AT {count}": partial(_speed, streams=count) for count in streams},
+        "LOADED IN": lambda one: None if one["refused"] else f"{one['load_s']:.1f} s",
+        "REFUSED": "refused",
+    }
+    return ["", table(figures, fields, empty="")] if figures else []
+
+
+def _speed(figures: dict[str, Any], streams: str) -> str | None:
+    speed = figures["tokens_per_s"].get(streams)
+    return None if speed is None else f"{speed:.0f} tokens/s"

@@ -9,6 +9,7 @@ import msgspec
 from gristmill.control import records, snapshots
 from gristmill.control.access import Caller
 from gristmill.control.resources import capacity, check_possible, together
+from gristmill.control.runtime_choice import described, wanted_runtime
 from gristmill.control.state import Endpoint, Rollout, Target
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.faults import fault_point
@@ -41,6 +42,7 @@ class Deploy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     resources: ReplicaResources = ReplicaResources()
     limits: EndpointLimits = EndpointLimits()
     generation: int | None = None
+    runtime: str | None = None  # None: the version's own, and of a language model the fastest
 
 
 def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Document:
@@ -57,7 +59,7 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
         target = Target(
             model=version.reference, digest=version.digest, task=version.task, replicas=least, most_replicas=most,
             resources=Resources(wanted.resources.cores, wanted.resources.memory_bytes, wanted.resources.gpus),
-            limits=msgspec.to_builtins(wanted.limits),
+            limits=msgspec.to_builtins(wanted.limits), runtime=wanted_runtime(version, wanted.runtime),
         )  # fmt: skip
         _check_room(platform, target)
         return _move(platform, connection, by, name, target, wanted.strategy, wanted.generation)
@@ -95,7 +97,8 @@ def delete(platform: Platform, by: Caller, name: str) -> Document:
 
 def show(platform: Platform, tenant: str, name: str) -> Document:
     with platform.database.read() as connection:
-        return _document(connection, _found(connection, tenant, name))
+        found = _found(connection, tenant, name)
+        return {**_document(connection, found), "runtime": described(found.target, platform.settings.trials)}
 
 
 def list_endpoints(platform: Platform, tenant: str) -> list[Document]:

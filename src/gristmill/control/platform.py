@@ -119,7 +119,7 @@ class Platform:
 
     def deploy(self, by: Caller, endpoint: str, request: Document) -> Document:
         """{version, strategy?: rolling|blue-green, replicas?: 1 or "1..4", resources?: {cores, memory, gpus},
-        limits?: {max_queue, max_batch_rows, batch_wait_ms, deadline_ms, cache_bytes}, generation?} →
+        limits?: {max_queue, max_batch_rows, batch_wait_ms, deadline_ms, cache_bytes}, generation?, runtime?} →
         {endpoint, rollout}.
 
         Raises Conflict naming the rollout under way, or when `generation` is given and no longer the endpoint's.

@@ -12,6 +12,7 @@ import msgspec
 from gristmill.control import pings, records
 from gristmill.control.platform import Platform
 from gristmill.control.replica_periods import Periods
+from gristmill.control.runtime_choice import installed
 from gristmill.control.state import Endpoint, Replica, replica_socket
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
 from gristmill.core.files import keep_newest, write_atomic
@@ -44,7 +45,8 @@ class Replicas:
         target = endpoint.target
         row = {
             "id": new_id("rep"), "tenant": endpoint.tenant, "endpoint": endpoint.name, "model": target.model,
-            "digest": target.digest, "state": "starting", "resources": msgspec.to_builtins(target.resources),
+            "digest": target.digest, "state": "starting",
+            "resources": {**msgspec.to_builtins(target.resources), "runtime": target.runtime},
             "restarts": 0, "created_at": self._platform.clock.now(), "ready_at": None, "ended_at": None, "booked": {},
             "error": None,
         }  # fmt: skip
@@ -152,7 +154,8 @@ class Replicas:
         spec = ReplicaSpec(
             id=replica.id, tenant=replica.tenant, endpoint=replica.endpoint, model=replica.model, digest=replica.digest,
             bundle=str(self._bundle(replica.digest)), socket=self._socket(replica), resources=replica.granted,
-            log_level=self._platform.settings.log_level,
+            log_level=self._platform.settings.log_level, runtime=replica.runtime,
+            trials=str(self._platform.settings.trials), environments=installed(self._platform.settings.runtimes),
         )  # fmt: skip
         write_atomic(folder / "replica.json", msgspec.json.encode(spec))
         (folder / "failure.json").unlink(missing_ok=True)

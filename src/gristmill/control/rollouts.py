@@ -96,12 +96,9 @@ def _sides(scene: Scene) -> tuple[list[Replica], list[Replica], list[Replica]]:
     """(of the wanted version, of others, draining)."""
     draining = [replica for replica in scene.live if replica.state == "draining"]
     kept = [replica for replica in scene.live if replica.state != "draining"]
-    target = scene.endpoint.target.model
-    return (
-        [replica for replica in kept if replica.model == target],
-        [replica for replica in kept if replica.model != target],
-        draining,
-    )
+    target = scene.endpoint.target
+    wanted = [replica for replica in kept if (replica.model, replica.runtime) == (target.model, target.runtime)]
+    return wanted, [replica for replica in kept if replica not in wanted], draining
 
 
 def _leaving(replicas: Sequence[Replica]) -> Iterator[Action]:

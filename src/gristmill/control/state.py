@@ -67,6 +67,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     most_replicas: int
     resources: Resources
     limits: dict[str, Any] = {}
+    runtime: str | None = None  # None: the version's own; `auto`: the fastest of a trial
 
 
 class Rollout(NamedTuple):
@@ -100,6 +101,11 @@ class Replica(NamedTuple):
     @property
     def granted(self) -> Resources:
         return msgspec.convert(self.resources, Resources)
+
+    @property
+    def runtime(self) -> str | None:
+        """As in Target: it is kept with what the replica was granted."""
+        return self.resources.get("runtime")
 
     @property
     def routed(self) -> bool:

@@ -86,6 +86,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.home_path / "bundles"
 
     @property
+    def trials(self) -> Path:
+        """What trials of engines found on this machine, one file a version."""
+        return self.home_path / "trials"
+
+    @property
+    def runtimes(self) -> Path:
+        """Python environments of runtimes that are installed apart, one folder a runtime."""
+        return self.home_path / "runtimes"
+
+    @property
     def routes_file(self) -> Path:
         return self.home_path / "routes.msgpack"
 

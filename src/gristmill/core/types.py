@@ -240,7 +240,9 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     socket: str
     resources: Resources
     log_level: str = "INFO"
-    runtime: str | None = None  # None: the manifest's own
+    runtime: str | None = None  # None: the manifest's own; `auto`: the fastest of a trial
+    trials: str = ""  # folder of what trials found, for all replicas of this machine
+    environments: dict[str, str] = {}  # by runtime that is installed apart: its Python
 
 
 class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,11 +22,13 @@ class Endpoints(Resource[D]):
         replicas: int | str = 1,
         resources: Document | None = None,
         limits: Document | None = None,
+        runtime: str | None = None,
     ) -> Steps[Document]:
         """Move the endpoint (the model's name where none is given) to NAME@VERSION. Raises Conflict during another."""
         name = endpoint or version.partition("@")[0]
         wanted: dict[str, Any] = {"version": version, "strategy": strategy, "replicas": replicas}
-        wanted |= {key: value for key, value in (("resources", resources), ("limits", limits)) if value}
+        more = (("resources", resources), ("limits", limits), ("runtime", runtime))
+        wanted |= {key: value for key, value in more if value}
         reply = yield Call("POST", f"/endpoints/{name}/deploy", json=wanted)
         return reply.document()
 

@@ -20,7 +20,7 @@ class Scale(BaseModel):
 
 @router.post("/endpoints/{endpoint}/deploy")
 def deploy(endpoint: str, request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
-    """{version, strategy?, replicas?, resources?, limits?} → {endpoint, rollout}; 409 while a rollout is under way."""
+    """{version, strategy?, replicas?, resources?, limits?, runtime?} → {endpoint, rollout}; 409 during a rollout."""
     return Json(here.deploy(by, endpoint, request), status_code=202)
 
 

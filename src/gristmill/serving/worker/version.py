@@ -17,6 +17,7 @@ from gristmill.core import plugins
 from gristmill.core.errors import CorruptBundle
 from gristmill.core.types import ReplicaSpec
 from gristmill.frameworks.protocol import Runtime
+from gristmill.serving.worker.engine_choice import engine_of
 from gristmill.tasks.preprocessing import Preprocessing, decode_preprocessing
 from gristmill.tasks.protocol import Task, Tensors
 
@@ -44,8 +45,7 @@ def load(spec: ReplicaSpec) -> tuple[Version, tuple[tuple[int, float], ...]]:
     """
     bundle = Path(spec.bundle)
     manifest = verify(bundle, spec.digest)
-    if spec.runtime is not None:
-        manifest = msgspec.structs.replace(manifest, runtime=spec.runtime)
+    manifest = msgspec.structs.replace(manifest, runtime=engine_of(spec, manifest))
     task: Task = plugins.load("tasks", manifest.task)()
     runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
     preprocessing = _preprocessing(bundle)

@@ -1,0 +1,52 @@
+"""Which runtime a version is to be served by, and why that one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from gristmill.control.state import Target
+from gristmill.core import plugins
+from gristmill.core.engine_trials import AUTO, EngineFigures, read_trial, trial_path
+from gristmill.core.errors import Unprocessable
+from gristmill.registry.versions import Version
+
+
+def wanted_runtime(version: Version, asked: str | None) -> str | None:
+    """Of a language model the fastest where nothing is asked for. Raises Unprocessable when there is none such."""
+    language = version.manifest.signature.language is not None
+    if asked is None:
+        return AUTO if language else None
+    known = plugins.names("generators" if language else "runtimes")
+    if asked not in known and not (asked == AUTO and language):
+        raise Unprocessable(
+            f"There is no runtime {asked!r} for {version.reference}: there are {', '.join(known)}"
+            f"{', and auto' if language else ''}.", field="runtime", got=asked,
+        )  # fmt: skip
+    return asked
+
+
+def installed(runtimes: Path) -> dict[str, str]:
+    """The Python of each runtime that has an environment of its own, by name."""
+    found = {folder.name: folder / "bin" / "python" for folder in sorted(runtimes.glob("*"))}
+    return {name: str(python) for name, python in found.items() if (python.parent.parent / "ready").exists()}
+
+
+def described(target: Target, trials: Path) -> dict[str, Any]:
+    """What serves the endpoint and why: {asked, chosen, because, figures}."""
+    if target.runtime != AUTO:
+        because = "the version's own" if target.runtime is None else "asked for at the deployment"
+        return {"asked": target.runtime, "chosen": target.runtime, "because": because, "figures": []}
+    cores = max(1, int(target.resources.cores))
+    trial = read_trial(trial_path(trials, target.digest, cores))
+    if trial is None:
+        return {"asked": AUTO, "chosen": None, "because": "not tried yet", "figures": []}
+    because = f"the fastest of {len(trial.figures)} with {cores} core{'s' if cores > 1 else ''}"
+    if len(trial.figures) == 1:
+        because = "the only one of this machine that opens the version"
+    return {"asked": AUTO, "chosen": trial.chosen, "because": because,
+            "figures": [_figures(one) for one in trial.figures]}  # fmt: skip
+
+
+def _figures(one: EngineFigures) -> dict[str, Any]:
+    return {"runtime": one.runtime, "tokens_per_s": one.tokens_per_s, "load_s": one.load_s, "refused": one.refused}

@@ -1,0 +1,78 @@
+"""The engine that serves a language model here: the one that is asked for, or the fastest of a trial that is kept."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import math
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from gristmill.bundles.manifest import Manifest
+from gristmill.core.engine_trials import AUTO, EngineFigures, EngineTrial, read_trial, trial_path, write_trial
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import ReplicaSpec
+from gristmill.frameworks.engines import engines_for
+
+_log = logging.getLogger(__name__)
+_LONGEST_S = 150.0  # of one engine's trial; the controller waits longer for a replica that loads
+
+
+def engine_of(spec: ReplicaSpec, manifest: Manifest) -> str:
+    """Name of the runtime. Raises Unprocessable when no engine of this machine opens the version."""
+    if spec.runtime != AUTO or manifest.signature.language is None:
+        return manifest.runtime if spec.runtime in (None, AUTO) else spec.runtime
+    candidates = engines_for(manifest, spec.environments)
+    if not candidates:
+        raise Unprocessable(f"No engine for {manifest.name} is installed: `gristmill runtimes list` shows what there "
+                            "is.", field="runtime")  # fmt: skip
+    return _tried(spec, candidates).chosen
+
+
+def _tried(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:
+    """The trial that is kept, or a new one where an engine came or went; replicas that start together try once."""
+    path = trial_path(Path(spec.trials), spec.digest, max(1, int(spec.resources.cores)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with (path.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = read_trial(path)
+        if kept is not None and {one.runtime for one in kept.figures} == set(candidates):
+            return kept
+        trial = _try_all(spec, candidates)
+        write_trial(path, trial)
+    return trial
+
+
+def _try_all(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:
+    if len(candidates) == 1:
+        return EngineTrial(candidates[0], (EngineFigures(candidates[0]),), max(1, int(spec.resources.cores)))
+    figures = tuple(_try(spec, name, spec.environments) for name in candidates)
+    for one in figures:
+        _log.info("%s on %s: %s", one.runtime, spec.model, one.refused or f"{one.tokens_per_s} tokens/s")
+    able = [one for one in figures if one.tokens_per_s]
+    if not able:
+        raise Unprocessable(f"No engine of this machine serves {spec.model}: {figures[0].refused}", field="runtime")
+    return EngineTrial(max(able, key=_speed).runtime, figures, max(1, int(spec.resources.cores)))
+
+
+def _speed(figures: EngineFigures) -> float:
+    """Geometric mean over the numbers of streams: a tenth more counts the same at each."""
+    return math.fsum(math.log(max(value, 1e-3)) for value in figures.tokens_per_s.values())
+
+
+def _try(spec: ReplicaSpec, name: str, environments: Mapping[str, str]) -> EngineFigures:
+    resources = msgspec.json.encode(spec.resources).decode()
+    command = [environments.get(name, sys.executable), "-m", "gristmill.serving.worker.trial", spec.bundle, name]
+    try:
+        ended = subprocess.run([*command, resources], capture_output=True, timeout=_LONGEST_S, check=True)
+        return msgspec.json.decode(ended.stdout.strip().rpartition(b"\n")[2], type=EngineFigures)
+    except subprocess.TimeoutExpired:
+        return EngineFigures(name, refused=f"{name} did not come to an end within {_LONGEST_S:.0f} s.")
+    except (OSError, subprocess.CalledProcessError, msgspec.DecodeError) as error:
+        told = getattr(error, "stderr", b"") or b""
+        _log.warning("the trial of %s failed: %s", name, told.decode(errors="replace")[-2000:] or error)
+        return EngineFigures(name, refused=f"{name} failed; the replica's log has the reason.")
