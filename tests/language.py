@@ -68,12 +68,15 @@ def bundle(where: Path, source: Path | None = None) -> LanguageBundle:
     """Imported from `source`, or from the tiny model's folder."""
     run = where / "run"
     run.mkdir(parents=True)
-    tar = where / "upload.tar"
-    with tarfile.open(tar, "w") as packed:
-        packed.add(source or folder(where / "tiny"), arcname=".")
+    upload = source or folder(where / "tiny")
+    packed = upload.is_dir()
+    if packed:
+        with tarfile.open(where / "upload.tar", "w") as tar:
+            tar.add(upload, arcname=".")
     spec = RunSpec(
         id="run_test", tenant="t", kind=RunKind.import_, attempt=1, seed=0, resources=Resources(1.0), blobs_url="",
-        imported=ImportRef(source="tiny", told=Told(), upload=str(tar), packed=True),
+        imported=ImportRef(source=upload.name, told=Told(), upload=str(where / "upload.tar" if packed else upload),
+                           packed=packed),
     )  # fmt: skip
     import_run(spec, run, Events(run, 1))
     made = run / "bundle"

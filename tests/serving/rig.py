@@ -134,7 +134,7 @@ def make_bundle(folder: Path, *, scale: float = 1.0, classes: int = 1, seconds: 
 class Worker:
     """One replica's process; a babysitter starts it again when it dies, as the controller would."""
 
-    def __init__(self, rig: Rig, name: str, model: str, bundle: Bundle, memory_bytes: int) -> None:
+    def __init__(self, rig: Rig, name: str, model: str, bundle: Bundle, resources: Resources) -> None:
         self.folder = rig.folder / "replicas" / name
         self.folder.mkdir(parents=True)
         self.socket = str(rig.folder / f"{name}.sock")
@@ -147,7 +147,7 @@ class Worker:
             digest=bundle.digest,
             bundle=str(bundle.folder),
             socket=self.socket,
-            resources=Resources(1.0, memory_bytes),
+            resources=resources,
         )
         (self.folder / "replica.json").write_bytes(msgspec.json.encode(spec))
         self.starts = 0
@@ -259,8 +259,10 @@ class Rig:
         self.keys.append(RouteKey(minted.id, tenant, role, hashed, limits=limits, **fields))
         return minted.token
 
-    def add_worker(self, bundle: Bundle, model: str = "tiny@1", *, memory_bytes: int = 2 * 2**30) -> Worker:
-        worker = Worker(self, f"r{len(self.workers)}", model, bundle, memory_bytes)
+    def add_worker(
+        self, bundle: Bundle, model: str = "tiny@1", *, memory_bytes: int = 2 * 2**30, cores: float = 1.0
+    ) -> Worker:
+        worker = Worker(self, f"r{len(self.workers)}", model, bundle, Resources(cores, memory_bytes))
         self.workers.append(worker)
         return worker
 
