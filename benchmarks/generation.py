@@ -129,7 +129,7 @@ def _until_it_answers(port: int, process: subprocess.Popen[bytes], log: Any) -> 
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx2.get(f"http://127.0.0.1:{port}/v1/models", trust_env=False).status_code < 500:
+            if httpx2.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code < 500:
                 return
         except httpx2.TransportError:
             time.sleep(0.3)
