@@ -190,7 +190,7 @@ def test_a_wrong_deployment_is_refused_in_one_sentence(
 def test_a_key_that_is_revoked_leaves_the_routes_with_the_next_step(served: Served) -> None:
     platform: Platform = served.platform
     made = platform.create_key(BY, {"name": "a client", "role": "consumer"})
-    served.controller.step()
+    served.until(lambda: platform.observed.state == "ready")
     assert made["id"] in {key.id for key in read_snapshot(platform.settings.routes_file).keys}
     platform.revoke_key(BY, made["id"])
     served.controller.step()
