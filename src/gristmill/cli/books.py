@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from gristmill.cli import books_costing, books_inputs
-from gristmill.cli.books_views import check_view, entries_view, rates_view, report_view
+from gristmill.cli.books_views import check_view, entries_view, invoice_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.output import AsJson, show
@@ -107,6 +107,24 @@ def report(
         _put(msgspec.json.format(msgspec.json.encode(document), indent=2), output)
     else:
         show(document, as_json or form == ReportFormat.json, report_view)
+
+
+@app.command()
+def invoice(
+    month: Annotated[str, typer.Option(help="Of which month, as in 2026-11.")],
+    tenant: Tenant = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this .html or .pdf.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a tenant's keys owe for a month, or write it as a page."""
+    form = output.suffix.removeprefix(".").lower() if output is not None else ""
+    if output is not None and form not in ("html", "pdf"):
+        raise typer.BadParameter(f"An invoice is an .html or a .pdf, and {output.name} is neither.")
+    with connect() as client:
+        document = client.books.invoice(month, tenant)
+        if output is not None:
+            output.write_bytes(client.books.invoice_as(month, form, tenant))
+    show(document, as_json, invoice_view)
 
 
 @app.command()

@@ -35,6 +35,22 @@ def entries_view(postings: list[dict[str, Any]]) -> RenderableType:
     return Group(*parts)
 
 
+def invoice_view(invoice: dict[str, Any]) -> RenderableType:
+    """Its lines, what is payable, and its notes."""
+    fields: Fields = {
+        "ENDPOINT": "endpoint",
+        "VERSION": "version",
+        "ITEM": "item",
+        "QUANTITY": "quantity",
+        "PRICE": "price",
+        "AMOUNT": lambda row: money(None if row["price"] is None else row["amount_micro"], row["currency"]),
+    }
+    payable = ", ".join(f"{total['payable']} {total['currency']}" for total in invoice["totals"]) or "nothing"
+    lines = table(invoice["lines"], fields, empty="Nothing was used in this month.")
+    return Group(title(f"Invoice {invoice['number']}"), lines, "", f"Payable: {payable}",
+                 Text(invoice["notes"], style="dim"))  # fmt: skip
+
+
 def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
     """The rates, and below them where their prices come from."""
     rows = rates if isinstance(rates, list) else [rates]

@@ -28,6 +28,19 @@ class Books(Resource[D]):
         return reply.body
 
     @operation
+    def invoice(self, month: str, tenant: str | None = None) -> Steps[Document]:
+        """What a tenant's keys owe for a month ("2026-11"): {number, lines, totals, ...}."""
+        reply = yield Call("GET", "/books/invoice", params={"month": month, "tenant": tenant})
+        return reply.document()
+
+    @operation
+    def invoice_as(self, month: str, format: str, tenant: str | None = None) -> Steps[bytes]:
+        """The same as `html` or `pdf`."""
+        params = {"month": month, "tenant": tenant, "format": format}
+        reply = yield Call("GET", "/books/invoice", params=params, timeout_s=UPLOAD_TIMEOUT_S)
+        return reply.body
+
+    @operation
     def entries(self, /, **filters: Any) -> Steps[Documents]:
         """Postings, newest first; filters such as `account`, `event`, `limit`."""
         reply = yield Call("GET", "/books/entries", params=filters)

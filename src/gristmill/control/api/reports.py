@@ -13,6 +13,8 @@ from starlette.background import BackgroundTask
 from starlette.responses import FileResponse, Response
 
 from gristmill.books.export import export as export_table
+from gristmill.books.invoice import invoice as make_invoice
+from gristmill.books.invoice_pages import as_html, as_pdf
 from gristmill.books.reports import pictures, tables
 from gristmill.books.reports.periods import begin, end
 from gristmill.books.reports.rate_change import proposal
@@ -25,7 +27,7 @@ from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.control.qualities import qualities
 from gristmill.core.errors import Forbidden, NotFound
-from gristmill.core.reports import Breakdown, ExportForm, ReportForm, ReportName
+from gristmill.core.reports import Breakdown, ExportForm, InvoiceForm, ReportForm, ReportName
 from gristmill.core.types import Role
 
 router = APIRouter(prefix="/books")
@@ -41,6 +43,10 @@ _RENDERED: dict[ReportForm, Callable[[dict[str, Any]], bytes]] = {
     ReportForm.parquet: tables.as_parquet,
     ReportForm.svg: lambda document: pictures.draw(document, "svg"),
     ReportForm.png: lambda document: pictures.draw(document, "png"),
+}
+_PAGES: dict[InvoiceForm, tuple[Callable[[dict[str, Any]], bytes], str]] = {
+    InvoiceForm.html: (as_html, "text/html; charset=utf-8"),
+    InvoiceForm.pdf: (as_pdf, "application/pdf"),
 }
 Form = Annotated[ReportForm, Query(alias="format")]
 Proposals = Annotated[list[str] | None, Query()]
@@ -77,6 +83,20 @@ def report(
     if form == ReportForm.json:
         return Json(document)
     return Response(_RENDERED[form](document), media_type=_MEDIA[form])
+
+
+@router.get("/invoice")
+def invoice(
+    here: Here, by: Developer, month: str, tenant: str | None = None,
+    form: Annotated[InvoiceForm, Query(alias="format")] = InvoiceForm.json,
+) -> Response:  # fmt: skip
+    """What a tenant's keys owe for a month (2026-11), as JSON, HTML or PDF."""
+    with here.database.read() as connection:
+        document = make_invoice(connection, permitted(connection, by, tenant), month)
+    if form == InvoiceForm.json:
+        return Json(document)
+    page, media = _PAGES[form]
+    return Response(page(document), media_type=media)
 
 
 @router.get("/export")
