@@ -14,12 +14,12 @@ from gristmill.cli.main import COMMANDS
 from gristmill.cli.reference import page
 
 SURFACE = """
-up, down, status, doctor, demo, train, evaluate, deploy, predict, explain, forecast,
+up, down, status, doctor, demo, train, evaluate, deploy, predict, chat, explain, forecast,
 data add, data list, data show, data profile,
 runs list, runs show, runs logs, runs watch, runs cancel, runs resume,
 models list, models show, models import, models convert, models export, models verify, models alias, models compare,
 endpoints list, endpoints show, endpoints rollback, endpoints scale, endpoints delete,
-keys create, keys list, keys revoke, tenants create, tenants list,
+keys create, keys list, keys revoke, runtimes list, runtimes install, tenants create, tenants list,
 books show, books entries, books report, books rates, books hours, books services, books data, books allocate,
 books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export
 """

@@ -31,6 +31,7 @@ COMMANDS = (
     Entry("models", "gristmill.cli.models:app", "Models, their versions and aliases."),
     Entry("deploy", "gristmill.cli.deploy:deploy", "Put a version behind an endpoint, or move the endpoint to it."),
     Entry("endpoints", "gristmill.cli.endpoints:app", "Endpoints: what clients call."),
+    Entry("runtimes", "gristmill.cli.runtimes:app", "What computes, here or in an environment of its own."),
     Entry("predict", "gristmill.cli.predict:predict", "Call an endpoint."),
     Entry("chat", "gristmill.cli.chat:chat", "Talk to a language model."),
     Entry("explain", "gristmill.cli.explain:explain", "Explain an endpoint's prediction."),

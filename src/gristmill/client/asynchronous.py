@@ -21,6 +21,7 @@ from gristmill.client.resources.keys import Keys
 from gristmill.client.resources.models import Models
 from gristmill.client.resources.platform import Platform
 from gristmill.client.resources.runs import Runs
+from gristmill.client.resources.runtimes import Runtimes
 from gristmill.client.resources.tenants import Tenants
 from gristmill.client.sync import CHUNK_BYTES, arguments, reaching
 
@@ -110,6 +111,7 @@ class AsyncClient:
         self.models = Models(driver)
         self.endpoints = Endpoints(driver)
         self.keys = Keys(driver)
+        self.runtimes = Runtimes(driver)
         self.tenants = Tenants(driver)
         self.books = Books(driver)
         self.forecasts = Forecasts(driver)

@@ -21,6 +21,7 @@ from gristmill.client.resources.keys import Keys
 from gristmill.client.resources.models import Models
 from gristmill.client.resources.platform import Platform
 from gristmill.client.resources.runs import Runs
+from gristmill.client.resources.runtimes import Runtimes
 from gristmill.client.resources.tenants import Tenants
 from gristmill.core.errors import DeadlineExceeded
 
@@ -135,6 +136,7 @@ class Client:
         self.models = Models(driver)
         self.endpoints = Endpoints(driver)
         self.keys = Keys(driver)
+        self.runtimes = Runtimes(driver)
         self.tenants = Tenants(driver)
         self.books = Books(driver)
         self.forecasts = Forecasts(driver)

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gristmill.control import access, endpoints, models, runs
+from gristmill.control import access, endpoints, models, runs, runtimes
 from gristmill.control.access import Caller
 from gristmill.control.status import Observed
 from gristmill.core.clock import Clock, SystemClock
@@ -148,6 +148,16 @@ class Platform:
     def rollout(self, tenant: str, rollout_id: str) -> Document:
         """Raises NotFound."""
         return endpoints.show_rollout(self, tenant, rollout_id)
+
+    # --- runtimes
+
+    def runtimes(self) -> list[Document]:
+        """{name, state: here|absent|installing|installed|failed, python, error}."""
+        return runtimes.list_runtimes(self)
+
+    def install_runtime(self, by: Caller, name: str) -> Document:
+        """Begin to make an environment of its own for it. Raises NotFound, Conflict."""
+        return runtimes.install(self, by, name)
 
     # --- the whole
 

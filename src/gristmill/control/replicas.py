@@ -12,7 +12,7 @@ import msgspec
 from gristmill.control import pings, records
 from gristmill.control.platform import Platform
 from gristmill.control.replica_periods import Periods
-from gristmill.control.runtime_choice import installed
+from gristmill.control.runtimes import installed
 from gristmill.control.state import Endpoint, Replica, replica_socket
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
 from gristmill.core.files import keep_newest, write_atomic

@@ -26,12 +26,6 @@ def wanted_runtime(version: Version, asked: str | None) -> str | None:
     return asked
 
 
-def installed(runtimes: Path) -> dict[str, str]:
-    """The Python of each runtime that has an environment of its own, by name."""
-    found = {folder.name: folder / "bin" / "python" for folder in sorted(runtimes.glob("*"))}
-    return {name: str(python) for name, python in found.items() if (python.parent.parent / "ready").exists()}
-
-
 def described(target: Target, trials: Path) -> dict[str, Any]:
     """What serves the endpoint and why: {asked, chosen, because, figures}."""
     if target.runtime != AUTO:

@@ -15,6 +15,7 @@ from gristmill.control.api import (
     models,
     reports,
     runs,
+    runtimes,
     status,
     tenants,
     uploads,
@@ -26,7 +27,8 @@ from gristmill.control.platform import Platform
 
 ROOT = "/api/v1"
 RESOURCES = (
-    status, uploads, datasets, runs, models, endpoints, keys, tenants, books, inputs, costing, reports, forecast,
+    status, uploads, datasets, runs, models, endpoints, runtimes, keys, tenants, books, inputs, costing, reports,
+    forecast,
 )  # fmt: skip
 
 

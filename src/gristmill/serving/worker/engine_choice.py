@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from gristmill.core.types import ReplicaSpec
 from gristmill.frameworks.engines import engines_for
 
 _log = logging.getLogger(__name__)
+_MOVED = "GRISTMILL_RUNTIME"
 _LONGEST_S = 150.0  # of one engine's trial; the controller waits longer for a replica that loads
 
 
@@ -31,6 +33,13 @@ def engine_of(spec: ReplicaSpec, manifest: Manifest) -> str:
         raise Unprocessable(f"No engine for {manifest.name} is installed: `gristmill runtimes list` shows what there "
                             "is.", field="runtime")  # fmt: skip
     return _tried(spec, candidates).chosen
+
+
+def move_to(environments: Mapping[str, str], runtime: str) -> None:
+    """Go on as the Python of the runtime's own environment, where it has one: the same process, begun again."""
+    if runtime in environments and os.environ.get(_MOVED) != runtime:
+        os.environ[_MOVED] = runtime
+        os.execv(environments[runtime], [environments[runtime], "-m", "gristmill.serving.worker", *sys.argv[1:]])
 
 
 def _tried(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:

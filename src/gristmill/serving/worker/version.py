@@ -14,10 +14,10 @@ from gristmill.bundles.digests import verify
 from gristmill.bundles.manifest import PREPROCESSING, Manifest
 from gristmill.bundles.replay import read_golden, replay
 from gristmill.core import plugins
-from gristmill.core.errors import CorruptBundle
-from gristmill.core.types import ReplicaSpec
+from gristmill.core.errors import CorruptBundle, Unprocessable
+from gristmill.core.types import ReplicaSpec, Resources
 from gristmill.frameworks.protocol import Runtime
-from gristmill.serving.worker.engine_choice import engine_of
+from gristmill.serving.worker.engine_choice import engine_of, move_to
 from gristmill.tasks.preprocessing import Preprocessing, decode_preprocessing
 from gristmill.tasks.protocol import Task, Tensors
 
@@ -46,13 +46,23 @@ def load(spec: ReplicaSpec) -> tuple[Version, tuple[tuple[int, float], ...]]:
     bundle = Path(spec.bundle)
     manifest = verify(bundle, spec.digest)
     manifest = msgspec.structs.replace(manifest, runtime=engine_of(spec, manifest))
+    move_to(spec.environments, manifest.runtime)
     task: Task = plugins.load("tasks", manifest.task)()
-    runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
-    preprocessing = _preprocessing(bundle)
-    version = Version(manifest, task, preprocessing, runtime.load(bundle, manifest, spec.resources))
+    version = Version(manifest, task, _preprocessing(bundle), _opened(bundle, manifest, spec.resources))
     timings = () if manifest.signature.language else tuple(_warm_up(version, read_golden(bundle)[0]))
     replay(bundle, manifest.signature, version.outputs)
     return version, timings
+
+
+def _opened(bundle: Path, manifest: Manifest, resources: Resources) -> Runtime:
+    try:
+        runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
+        return runtime.load(bundle, manifest, resources)
+    except ModuleNotFoundError as error:
+        raise Unprocessable(
+            f"The runtime {manifest.runtime} needs the package {error.name!r}, which is not installed: "
+            f"`gristmill runtimes install {manifest.runtime}`.", field="runtime",
+        ) from error  # fmt: skip
 
 
 def _preprocessing(bundle: Path) -> Preprocessing:

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gristmill.control.runtime_install import ENVIRONMENT, READY
+from gristmill.core.processes import living
+from tests import language
+from tests.running import Platform
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    made = Platform(tmp_path_factory.mktemp("home"))
+    python = made.home / "runtimes" / "transformers" / ENVIRONMENT / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nOF_ITS_OWN=yes exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (made.home / "runtimes" / "transformers" / READY).touch()
+    made.up()
+    yield made
+    made.down()
+
+
+def test_a_replica_runs_with_the_python_of_its_runtimes_own_environment(platform: Platform, tmp_path: Path) -> None:
+    platform.cli("models", "import", str(language.folder(tmp_path / "tiny")), "--name", "tiny")
+    platform.cli("deploy", "tiny@1", "--runtime", "transformers")
+    (folder,) = platform.folders("replicas")
+    process = living(platform.home / folder)
+    assert process is not None
+    assert psutil.Process(process.pid).environ()["OF_ITS_OWN"] == "yes"
+    shown = platform.json("endpoints", "show", "tiny")
+    assert shown["runtime"]["chosen"] == "transformers"
+
+
+def test_an_endpoint_moves_to_another_runtime_of_the_same_version_or_says_what_is_missing(platform: Platform) -> None:
+    former = platform.folders("replicas")
+    platform.cli("deploy", "tiny@1", "--runtime", "auto")
+    assert platform.folders("replicas") != former
+    refused = platform.cli("deploy", "tiny@1", "--runtime", "vlm", check=False)
+    assert refused.returncode == 1
+    assert "There is no runtime 'vlm'" in refused.stderr
+    missing = platform.cli("deploy", "tiny@1", "--runtime", "vllm", check=False)
+    assert "gristmill runtimes install vllm" in missing.stderr
+
+
+def test_runtimes_are_listed_with_where_they_are(platform: Platform) -> None:
+    states = {one["name"]: one["state"] for one in platform.json("runtimes", "list")}
+    assert (states["transformers"], states["torch"], states["vllm"]) == ("installed", "here", "absent")
+    refused = platform.cli("runtimes", "install", "nonsense", check=False)
+    assert (refused.returncode, "There is no runtime 'nonsense'" in refused.stderr) == (1, True)
