@@ -11,8 +11,10 @@ from gristmill.core.types import TensorSpec
 from gristmill.frameworks.importing import Imported, ImportJob
 from gristmill.frameworks.transformers.causal_imports import is_causal, read_causal
 from gristmill.frameworks.transformers.folder import CONFIG, TOKENIZER, ModelFolder, licence_of, read_folder, read_json
+from gristmill.frameworks.transformers.pooling import read_pooling
 from gristmill.tasks.preprocessing import NormaliseImage, Preprocessing
 from gristmill.tasks.subwords import Subwords
+from gristmill.tasks.text_embedding import TextEmbedding
 
 _PICTURES = "preprocessor_config.json"
 _LONGEST = 512
@@ -28,7 +30,9 @@ class HuggingFaceImporter:
         if is_causal(job.source):
             return read_causal(job)
         found = read_folder(job.source)
-        inputs, preprocessing, padding = _READERS[found.head](job.source, found)
+        pooling = read_pooling(job.source) if not found.head and job.told.task != "tensors" else None
+        reader = _texts if pooling else _READERS[found.head]
+        inputs, preprocessing, padding = reader(job.source, found)
         job.weights.mkdir(parents=True)
         for name in found.files:
             shutil.copyfile(job.source / name, job.weights / name)
@@ -39,13 +43,14 @@ class HuggingFaceImporter:
         return Imported(
             "transformers",
             "transformers",
-            {"name": found.config["architectures"][0], "padding": padding},
+            {"name": found.config["architectures"][0], "padding": padding}
+            | ({"pooling": pooling._asdict()} if pooling else {}),
             inputs,
-            () if found.head else (TensorSpec("last_hidden_state", "FP32", (-1, -1, -1)),),
+            () if found.head or pooling else (TensorSpec("last_hidden_state", "FP32", (-1, -1, -1)),),
             parameters,
             licence=licence_of(job.source / "README.md"),
             labels=tuple(str(names[place]) for place in sorted(names, key=int)) or None,
-            task=_TASKS[found.head],
+            task=TextEmbedding.name if pooling else _TASKS[found.head],
             preprocessing=preprocessing,
         )
 
@@ -59,7 +64,9 @@ def _texts(folder: Path, found: ModelFolder) -> Read:
                             "weights with tokenizer.save_pretrained(FOLDER).", field="source")  # fmt: skip
     tokenizer = read_json(folder, TOKENIZER)
     padding = int(found.config.get("pad_token_id") or 0)
+    pooling = read_pooling(folder) if not found.head else None
     longest = min(_LONGEST, int(found.config.get("max_position_embeddings") or _LONGEST) - padding)
+    longest = min(longest, pooling.longest) if pooling is not None and pooling.longest else longest
     step = Subwords((folder / TOKENIZER).read_text(), longest, padding, _unknown(tokenizer, padding))
     return (TensorSpec("tokens", "INT64", (-1, -1)),), Preprocessing(step), padding
 

@@ -16,6 +16,7 @@ from gristmill.core.types import Resources
 from gristmill.frameworks.language import LanguageRuntime
 from gristmill.frameworks.protocol import Runtime
 from gristmill.frameworks.transformers.folder import read_folder
+from gristmill.frameworks.transformers.pooling import Pooling, embed
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 _CLASSES = {
@@ -28,8 +29,9 @@ _CLASSES = {
 class TransformersRuntime:
     """See frameworks/protocol.Runtime and Differentiable."""
 
-    def __init__(self, model: Any, padding: int, device: torch.device) -> None:
+    def __init__(self, model: Any, padding: int, device: torch.device, pooling: Pooling | None = None) -> None:
         self._model, self._padding, self._device = model.to(device), padding, device
+        self._pooling = pooling
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> Runtime:
@@ -37,10 +39,14 @@ class TransformersRuntime:
             return LanguageRuntime.load(bundle, manifest, resources)
         torch.set_num_threads(max(1, int(resources.cores)))
         device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
-        return cls(load_model(bundle / "weights"), int(manifest.architecture.get("padding", 0)), device)
+        pooling = manifest.architecture.get("pooling")
+        return cls(load_model(bundle / "weights"), int(manifest.architecture.get("padding", 0)), device,
+                   Pooling(**pooling) if pooling else None)  # fmt: skip
 
     @torch.inference_mode()
     def infer(self, inputs: Tensors) -> ModelOutput:
+        if self._pooling is not None:
+            return embed(self._model, inputs["tokens"], self._padding, self._pooling, self._device)
         if "tokens" in inputs:
             tokens = inputs["tokens"]
             given = {"input_ids": tokens, "attention_mask": (tokens != self._padding).astype(np.int64)}
@@ -55,7 +61,7 @@ class TransformersRuntime:
     ) -> tuple[Tensors, np.ndarray]:
         from gristmill.frameworks.transformers.gradients import integrated_gradients
 
-        if "tokens" not in inputs and "image" not in inputs:
+        if self._pooling is not None or ("tokens" not in inputs and "image" not in inputs):
             raise Unprocessable("A bare encoder answers with states and no scores: nothing of it can be explained.")
         return integrated_gradients(self._model, self._padding, inputs, baselines, targets, steps)
 

@@ -16,6 +16,7 @@ from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.work import Answer, Reply, Result, Work
 from gristmill.serving.wire.messages import Answered, Computed
 from gristmill.store.journal import Journal
+from gristmill.tasks.text_embedding import TOKENS
 
 _log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class Meter:
         share = message.compute_us / (sum([work.rows for work in works]) or 1)
         wall = time.time()
         records = [
-            _record(endpoint, version, work, outcome, round(share * work.rows), replica, now, wall)
-            for work, outcome in zip(works, outcomes, strict=True)
+            _record(endpoint, version, work, outcome, round(share * work.rows), replica, now, wall, tokens_read(result))
+            for work, outcome, result in zip(works, outcomes, results, strict=True)
         ]
         try:
             self._journal.append(records)
@@ -74,7 +75,7 @@ class Meter:
     ) -> Answer:
         """An answer that was kept: recorded as any other, with no compute. Raises the error of its rendering."""
         outcome = _rendered(version, work, result)
-        record = _record(endpoint, version, work, outcome, 0, "", now, time.time(), cached=True)
+        record = _record(endpoint, version, work, outcome, 0, "", now, time.time(), tokens_read(result), cached=True)
         try:
             self._journal.append([record])
         except StorageFull:
@@ -107,6 +108,14 @@ class Meter:
             raise _unmetered() from None
 
 
+def tokens_read(result: Result | None) -> dict[str, int]:
+    """Of an encoder of texts, which says how many it read of each."""
+    if not isinstance(result, tuple):
+        return {}
+    read = next((output.values for output in result if output.name == TOKENS and output.dtype == "INT64"), None)
+    return {} if read is None else {"prompt": int(read.sum())}
+
+
 def _tokens(usage: TokenUsage) -> dict[str, int]:
     """Disjoint classes; those of which there are none are left out."""
     classes = {
@@ -127,6 +136,7 @@ def _record(
     replica: str,
     now: float,
     wall: float,
+    tokens: dict[str, int],
     cached: bool = False,
 ) -> UsageRecord:
     return UsageRecord(
@@ -144,7 +154,7 @@ def _record(
         int((now - work.arrived_at) * 1e6),
         work.bytes_in,
         len(outcome.body) if isinstance(outcome, Reply) else 0,
-        {},
+        tokens,
         replica,
         cached,
     )

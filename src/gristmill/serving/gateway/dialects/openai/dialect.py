@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from gristmill.core.errors import GristmillError, Malformed, NotFound, Unprocessable
 from gristmill.serving.gateway.dialects.openai.chat import chat
 from gristmill.serving.gateway.dialects.openai.completions import completions
+from gristmill.serving.gateway.dialects.openai.embeddings import embeddings
 from gristmill.serving.gateway.dialects.openai.errors import error_body
 from gristmill.serving.gateway.dialects.openai.tokenize import tokenize
 from gristmill.serving.gateway.request import Request
@@ -16,6 +17,7 @@ _READABLE = frozenset(("application/json",))
 _RESOURCES: dict[str, Callable[[Request], Awaitable[Answer | StreamedAnswer]]] = {
     "/v1/chat/completions": chat,
     "/v1/completions": completions,
+    "/v1/embeddings": embeddings,
     "/v1/tokenize": tokenize,
 }
 

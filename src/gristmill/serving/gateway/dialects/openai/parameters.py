@@ -129,7 +129,7 @@ class Tokens(msgspec.Struct, forbid_unknown_fields=True):
     messages: list[Message] | UnsetType = UNSET
 
 
-P = TypeVar("P", Chat, Completion, Tokens)
+P = TypeVar("P", bound=msgspec.Struct)
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.+?)`")
 _MISSING = re.compile(r"required field `(.+?)`")

@@ -1,0 +1,86 @@
+"""`POST /v1/embeddings`."""
+
+from __future__ import annotations
+
+import base64
+from typing import Annotated, Any, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from gristmill.core.errors import Malformed
+from gristmill.core.routes import RouteVersion
+from gristmill.serving.gateway.dialects.openai.parameters import read
+from gristmill.serving.gateway.fit import Given
+from gristmill.serving.gateway.request import Request
+from gristmill.serving.gateway.work import Answer, Reply, Result
+from gristmill.serving.wire.dtypes import BYTES
+from gristmill.serving.wire.tensors import encode_strings
+from gristmill.tasks.text_embedding import EMBEDDING, TEXT, TOKENS, TextEmbedding
+
+_MOST_TEXTS = 2048  # OpenAI's
+
+
+class Embedding(msgspec.Struct, forbid_unknown_fields=True):
+    model: str
+    input: str | list[Any]
+    encoding_format: Literal["float", "base64"] | None = "float"
+    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    user: str | None = None
+
+
+async def embeddings(request: Request) -> Answer:
+    asked = read(await request.body(), Embedding)
+    share = request.route(asked.model).pick()
+    signature = share.pool.signature
+    if signature.task != TextEmbedding.name:
+        raise Malformed(f"{asked.model!r} is no model of embeddings.", field="model")
+    widest = signature.outputs[0].shape[1]
+    if asked.dimensions is not None and asked.dimensions > widest:
+        raise Malformed(f"This model's embeddings have {widest} dimensions.", field="dimensions")
+    texts = [text.encode() for text in _texts(asked.input)]
+    job, rows = share.fit.job({TEXT: Given(BYTES, (len(texts),), encode_strings(texts), True)})
+
+    def render(version: RouteVersion, result: Result) -> Reply:
+        assert not isinstance(result, bytes)
+        found = {output.name: output.values for output in result}
+        vectors = _shortened(found[EMBEDDING], asked.dimensions)
+        data = [
+            {"object": "embedding", "index": index, "embedding": _encoded(vector, asked.encoding_format)}
+            for index, vector in enumerate(vectors)
+        ]
+        read_tokens = int(found[TOKENS].sum())
+        usage = {"prompt_tokens": read_tokens, "total_tokens": read_tokens}
+        return Reply(msgspec.json.encode({"object": "list", "model": asked.model, "data": data, "usage": usage}))
+
+    return await request.call(share, job, rows, render)
+
+
+def _texts(given: str | list[Any]) -> list[str]:
+    texts = [given] if isinstance(given, str) else given
+    if not 1 <= len(texts) <= _MOST_TEXTS:
+        raise Malformed(f"input should be 1 to {_MOST_TEXTS} texts.", field="input")
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise Malformed("Send texts: token ids are another model's, which this one does not know.",
+                            field=f"input[{place}]")  # fmt: skip
+        if not text:
+            raise Malformed("A text is empty.", field=f"input[{place}]")
+    return texts
+
+
+def _shortened(vectors: np.ndarray, dimensions: int | None) -> np.ndarray:
+    """The first dimensions at length one (Kusupati et al., NeurIPS 2022, "Matryoshka Representation Learning")."""
+    if dimensions is None or dimensions == vectors.shape[1]:
+        return vectors
+    cut = vectors[:, :dimensions]
+    shortened: np.ndarray = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)
+    return shortened
+
+
+def _encoded(vector: np.ndarray, form: str | None) -> list[float] | str:
+    if form == "base64":
+        return base64.b64encode(np.ascontiguousarray(vector, "<f4").tobytes()).decode()
+    values: list[float] = vector.tolist()
+    return values
