@@ -15,7 +15,7 @@ from tests.running import Platform
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    made = Platform(tmp_path_factory.mktemp("home"))
+    made = Platform(tmp_path_factory.mktemp("home"), {"PIP_NO_INDEX": "1"})
     python = made.home / "runtimes" / "transformers" / ENVIRONMENT / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(f'#!/bin/sh\nOF_ITS_OWN=yes exec {sys.executable} "$@"\n')
@@ -53,3 +53,10 @@ def test_runtimes_are_listed_with_where_they_are(platform: Platform) -> None:
     assert (states["transformers"], states["torch"], states["vllm"]) == ("installed", "here", "absent")
     refused = platform.cli("runtimes", "install", "nonsense", check=False)
     assert (refused.returncode, "There is no runtime 'nonsense'" in refused.stderr) == (1, True)
+
+
+def test_an_installation_that_fails_says_so(platform: Platform) -> None:
+    ended = platform.cli("runtimes", "install", "onnx", check=False)
+    assert (ended.returncode, "onnx could not be installed" in ended.stderr) == (1, True)
+    (onnx,) = [one for one in platform.json("runtimes", "list") if one["name"] == "onnx"]
+    assert onnx["state"] == "failed"

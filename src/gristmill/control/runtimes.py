@@ -61,6 +61,7 @@ def install(platform: Platform, by: Caller, name: str) -> dict[str, Any]:
     folder = platform.settings.runtimes / name
     if living(folder):
         raise Conflict(f"The runtime {name} is being installed: `gristmill runtimes list` shows when it is there.")
+    folder.mkdir(parents=True, exist_ok=True)
     for old in (READY, FAILURE):
         (folder / old).unlink(missing_ok=True)
     write_atomic(folder / BEGUN, b"")
