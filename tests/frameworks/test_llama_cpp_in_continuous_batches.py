@@ -143,3 +143,13 @@ def test_weights_in_another_form_give_nearly_the_same_log_probabilities(file: Pa
         logprobs.append([value for _, value in emission.top])
         made.close()
     assert logprobs[1] == pytest.approx(logprobs[0], abs=0.15)
+
+
+def test_one_sequence_is_generated_even_where_memory_holds_less(file: Path, alone: Alone) -> None:
+    made = generator(file, cells=0)
+    for number in range(2):
+        made.submit(Job(number, [*range(200)], 20, GREEDY, frozenset()))
+    given = drain(made)
+    made.close()
+    for number in range(2):
+        alone.check([*range(200)], given[number])

@@ -50,6 +50,11 @@ class Model:
         self.vocabulary = int(library.llama_vocab_n_tokens(library.llama_model_get_vocab(self.pointer)))
 
     @property
+    def bytes(self) -> int:
+        """Of the weights."""
+        return int(library.llama_model_size(self.pointer))
+
+    @property
     def bytes_a_token(self) -> int:
         """Of keys and values, at most."""
         heads = max(1, library.llama_model_n_head(self.pointer))

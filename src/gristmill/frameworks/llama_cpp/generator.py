@@ -47,7 +47,8 @@ class LlamaCppGenerator:
         model = Model(path, cls.form, threads)
         if model.vocabulary != language.vocabulary:
             raise CorruptBundle("The weights have another vocabulary than the signature says.", file="manifest.json")
-        return cls(model, language.context_length, resources.memory_bytes // 2, threads)
+        left = max(0, resources.memory_bytes - model.bytes)
+        return cls(model, language.context_length, left // 2, threads)
 
     @property
     def busy(self) -> bool:

@@ -24,9 +24,9 @@ class Slot:
 
 class Slots:
     def __init__(self, model: Model, context_length: int, memory_bytes: int, threads: int) -> None:
-        """`memory_bytes` for keys and values; room for one sequence of the context's length there is always."""
+        """`memory_bytes` for keys and values; one sequence may take more, up to the context's length."""
         self._model, self._threads, self._longest = model, threads, context_length
-        self._cells = max(context_length, memory_bytes // max(1, model.bytes_a_token))
+        self._cells = memory_bytes // max(1, model.bytes_a_token)
         self.context: Context
         self.slots: list[Slot] = []
         self._time = 0
