@@ -45,6 +45,18 @@ def test_a_gguf_file_becomes_a_language_model_with_its_tokenizer_and_chat_templa
     found.version.runtime.close()
 
 
+def test_a_folder_with_one_gguf_file_is_that_model_and_one_with_several_is_refused(rig: Rig, tmp_path: Path) -> None:
+    folder = tmp_path / "downloaded"
+    folder.mkdir()
+    one = tiny_gguf(folder / "one.gguf")
+    found = rig.bring(folder)
+    assert found.manifest.task == "text-generation"
+    found.version.runtime.close()
+    (folder / "two.gguf").write_bytes(one.read_bytes())
+    with pytest.raises(Unprocessable, match="no format that can be imported"):
+        rig.bring(folder)
+
+
 def test_it_computes_as_the_model_that_was_written(rig: Rig, file: Path) -> None:
     found = rig.bring(file)
     tokens = language.tokenizer()("All is grist")["input_ids"]

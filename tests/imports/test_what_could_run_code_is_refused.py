@@ -371,6 +371,7 @@ def test_what_is_no_model_names_the_formats(rig: Rig, tmp_path: Path) -> None:
 
 def test_a_hub_that_cannot_be_reached_says_what_to_do(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    refused(rig, "hf://org/name", Unavailable, "download the model where it can, and import its folder")
+    for source in ("hf://org/name", "hf://org/name/model.gguf"):
+        refused(rig, source, Unavailable, "download the model where it can, and import its folder")
     refused(rig, "mlflow://wine/1", Unprocessable, "pip install 'gristmill\\[mlflow\\]', or import the model's folder")
     refused(rig, "s3://bucket/m", Unprocessable, "import hf://ORG/NAME or mlflow://NAME/VERSION")

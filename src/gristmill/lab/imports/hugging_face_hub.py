@@ -1,4 +1,7 @@
-"""`hf://org/name[@revision]`: a model's folder from the Hugging Face hub, without anything that can run code."""
+"""`hf://org/name[@revision]`: a model's folder from the Hugging Face hub, without anything that can run code.
+
+`hf://org/name/file.gguf[@revision]`: that one file of it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from gristmill.core.errors import NotFound, Unavailable, Unprocessable
 
 # Weights as safetensors or ONNX only; no .bin, no .py, no pickled tokenizers.
-_TAKEN = ["*.safetensors", "*.onnx", "*.onnx_data", "*.json", "*.txt", "*.model", "*.md"]
+_TAKEN = ["*.safetensors", "*.onnx", "*.onnx_data", "*.json", "*.jinja", "*.txt", "*.model", "*.md"]
 
 
 def fetch(name: str, folder: Path) -> Path:
@@ -17,10 +20,15 @@ def fetch(name: str, folder: Path) -> Path:
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
     except ModuleNotFoundError:
         raise Unprocessable("hf:// needs huggingface_hub: pip install 'gristmill[clients]'.", field="source") from None
-    repository, _, revision = name.partition("@")
+    path, _, revision = name.partition("@")
+    organisation, _, rest = path.partition("/")
+    model, _, file = rest.partition("/")
+    repository = f"{organisation}/{model}" if model else organisation
     target = folder / repository.rpartition("/")[2]
     try:
-        snapshot_download(repository, revision=revision or None, local_dir=target, allow_patterns=_TAKEN)
+        snapshot_download(
+            repository, revision=revision or None, local_dir=target, allow_patterns=[file] if file else _TAKEN
+        )
     except RepositoryNotFoundError:
         raise NotFound(
             f"The hub has no model {repository!r}, or it is private: check the name, or set HF_TOKEN."
