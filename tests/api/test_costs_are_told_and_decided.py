@@ -113,3 +113,21 @@ def test_what_cannot_be_is_one_sentence_and_leaves_no_entry(mill: Client, call: 
         call(mill.books)
     assert "\n" not in str(refused.value)
     assert mill.books.check()["events"] == before
+
+
+def test_a_budget_is_set_listed_reported_and_removed(mill: Client) -> None:
+    told = mill.books.set_budget("model:flour", "120USD", period="monthly", begins="2026-11-01")
+    assert (told["micro"], told["amount"], told["period"]) == (120_000_000, "120 USD", "monthly")
+    assert [one["place"] for one in mill.books.budgets()] == ["model:flour"]
+    (row,) = mill.books.report("budget")["rows"]
+    assert (row["budget"], row["left_micro"], row["state"]) == ("model:flour", 120_000_000, "within")
+    mill.books.remove_budget("model:flour")
+    assert mill.books.budgets() == []
+
+
+@pytest.mark.parametrize(("on", "amount"), [("model:none", "1USD"), ("tenant", "-1USD"), ("tenant", "1 pound")])
+def test_what_is_no_budget_is_refused(mill: Client, on: str, amount: str) -> None:
+    with pytest.raises(Unprocessable):
+        mill.books.set_budget(on, amount)
+    with pytest.raises(NotFound):
+        mill.books.remove_budget(on)

@@ -21,7 +21,8 @@ models list, models show, models import, models convert, models export, models v
 endpoints list, endpoints show, endpoints rollback, endpoints scale, endpoints delete,
 keys create, keys list, keys revoke, runtimes list, runtimes install, tenants create, tenants list,
 books show, books entries, books report, books rates, books hours, books services, books data, books allocate,
-books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export
+books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export,
+books set-budget, books budgets, books remove-budget
 """
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from gristmill.cli import books_costing, books_inputs
+from gristmill.cli import books_budgets, books_costing, books_inputs
 from gristmill.cli.books_views import check_view, entries_view, invoice_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
@@ -20,7 +20,8 @@ from gristmill.core.reports import Breakdown, ReportName
 app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.")
 for command in (
     books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
-    books_costing.inherit, books_costing.capitalise, books_costing.rerate,
+    books_costing.inherit, books_costing.capitalise, books_costing.rerate, books_budgets.set_budget,
+    books_budgets.budgets, books_budgets.remove_budget,
 ):  # fmt: skip
     app.command()(command)
 

@@ -18,6 +18,7 @@ class ReportName(StrEnum):
     idle = "idle"
     energy = "energy"
     people = "people"
+    budget = "budget"
     unpriced = "unpriced"
     rate_change = "rate-change"
 

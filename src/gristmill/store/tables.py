@@ -139,6 +139,12 @@ rates = Table(
     _text("basis"), _time("valid_from"), _time("valid_to", null=True), _time("known_from"), _text("note"),
     PrimaryKeyConstraint("id"), Index(None, "tenant", "card", "item"),
 )
+budgets = Table(
+    "budgets", metadata,
+    _text("tenant"), _text("place"), Column("micro", BigInteger, nullable=False), _text("currency"), _text("period"),
+    _time("begins_at"), _time("set_at"),
+    PrimaryKeyConstraint("tenant", "place"),
+)
 events = Table(
     "events", metadata,
     _text("id"), _text("tenant"), _text("kind"), _text("payload_hash"), _json("payload"), _time("happened_at"),

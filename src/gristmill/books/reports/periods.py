@@ -40,6 +40,11 @@ def month_of(day: int) -> str:
     return datetime.fromtimestamp(day * DAY_S, UTC).strftime("%Y-%m")
 
 
+def day_of(day: int) -> str:
+    """`2026-11-23` of the days since the epoch."""
+    return _date(day).isoformat()
+
+
 def months(first_day: int, last_day: int) -> list[str]:
     """Every month that has one of the days, in order."""
     at, last = _date(first_day).replace(day=1), _date(last_day)

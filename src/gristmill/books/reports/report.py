@@ -10,6 +10,7 @@ from gristmill.books import records
 from gristmill.books.records import Connection
 from gristmill.books.reports import (
     break_even,
+    budget,
     cost,
     datasets,
     energy,
@@ -45,6 +46,7 @@ REPORTS: dict[ReportName, Callable[[Scope], Document]] = {
     ReportName.idle: idle.report,
     ReportName.energy: energy.report,
     ReportName.people: people.report,
+    ReportName.budget: budget.report,
     ReportName.unpriced: unpriced.report,
     ReportName.rate_change: rate_change.report,
 }

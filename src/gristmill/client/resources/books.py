@@ -110,6 +110,23 @@ class Books(Resource[D]):
         return reply.document()
 
     @operation
+    def set_budget(self, /, on: str, amount: str, **more: Any) -> Steps[Document]:
+        """A budget ("120USD") of `tenant`, key:ID, model:NAME or endpoint:NAME; more: `period`, `begins`."""
+        reply = yield Call("PUT", f"/books/budgets/{on}", json={"amount": amount, **_given(more)})
+        return reply.document()
+
+    @operation
+    def budgets(self) -> Steps[Documents]:
+        """What is set; what is left of it is in the report `budget`."""
+        reply = yield Call("GET", "/books/budgets")
+        return reply.documents()
+
+    @operation
+    def remove_budget(self, on: str) -> Steps[Document]:
+        reply = yield Call("DELETE", f"/books/budgets/{on}")
+        return reply.document()
+
+    @operation
     def reverse(self, event: str, reason: str) -> Steps[Document]:
         reply = yield Call("POST", "/books/reversals", json={"event": event, "reason": reason})
         return reply.document()

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from gristmill.control.api import (
     books,
+    budgets,
     costing,
     datasets,
     endpoints,
@@ -27,8 +28,8 @@ from gristmill.control.platform import Platform
 
 ROOT = "/api/v1"
 RESOURCES = (
-    status, uploads, datasets, runs, models, endpoints, runtimes, keys, tenants, books, inputs, costing, reports,
-    forecast,
+    status, uploads, datasets, runs, models, endpoints, runtimes, keys, tenants, books, inputs, costing, budgets,
+    reports, forecast,
 )  # fmt: skip
 
 

@@ -1,0 +1,49 @@
+"""`gristmill books set-budget|budgets|remove-budget`: how much may be used; `books report budget` shows the burn."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gristmill.cli.connection import connect
+from gristmill.cli.formats import moment
+from gristmill.cli.output import AsJson, Fields, show, table
+from gristmill.core.budgets import BudgetPeriod
+
+Place = Annotated[str, typer.Argument(help="tenant, key:ID, model:NAME or endpoint:NAME.")]
+
+
+def set_budget(
+    on: Place,
+    amount: Annotated[str, typer.Argument(help="How much, as in 120USD.")],
+    period: Annotated[BudgetPeriod, typer.Option(help="Once, or anew with each month.")] = BudgetPeriod.total,
+    begins: Annotated[
+        str | None, typer.Option("--from", help="What is used from this day on counts; today otherwise.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set a budget, in place of the one there was."""
+    with connect() as client:
+        document = client.books.set_budget(on, amount, period=str(period), begins=begins)
+    show(document, as_json, lambda _: f"The budget of {on} is {document['amount']}: `gristmill books report budget`.")
+
+
+def budgets(as_json: AsJson = False) -> None:
+    """List the budgets."""
+    with connect() as client:
+        found = client.books.budgets()
+    fields: Fields = {
+        "BUDGET": "place",
+        "AMOUNT": "amount",
+        "PERIOD": "period",
+        "FROM": lambda row: moment(row["begins_at"]),
+    }
+    show(found, as_json, lambda rows: table(rows, fields, empty="No budget yet: `gristmill books set-budget`."))
+
+
+def remove_budget(on: Place, as_json: AsJson = False) -> None:
+    """Remove a budget."""
+    with connect() as client:
+        document = client.books.remove_budget(on)
+    show(document, as_json, lambda _: f"There is no budget of {on} any more.")
