@@ -22,7 +22,7 @@ endpoints list, endpoints show, endpoints rollback, endpoints scale, endpoints d
 keys create, keys list, keys revoke, runtimes list, runtimes install, tenants create, tenants list,
 books show, books entries, books report, books rates, books hours, books services, books data, books allocate,
 books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export,
-books set-budget, books budgets, books remove-budget
+books set-budget, books budgets, books remove-budget, books invoice
 """
 
 
