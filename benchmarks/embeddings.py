@@ -1,4 +1,4 @@
-"""MiniLM's sentence embeddings, imported as a user would: against the bare model and sentence-transformers, same cores."""
+"""MiniLM's sentence embeddings, imported as a user would: against the bare model and sentence-transformers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -65,3 +67,10 @@ def test_what_was_asked_for_serves_and_so_does_a_versions_own_runtime(rig: Rig, 
     manifest = verify(bundle)
     assert engine_of(spec_of(bundle, tmp_path, runtime="vllm"), manifest) == "vllm"
     assert engine_of(spec_of(bundle, tmp_path, runtime=None), manifest) == "transformers"
+
+
+def test_a_trial_whose_worker_is_gone_ends(rig: Rig, tmp_path: Path) -> None:
+    bundle = rig.bring(language.folder(tmp_path / "tiny")).folder / "bundle"
+    command = [sys.executable, "-m", "gristmill.serving.worker.trial", str(bundle), "transformers", "{}", "999999999"]
+    ended = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (1, b"")

@@ -77,7 +77,9 @@ def _try(spec: ReplicaSpec, name: str, environments: Mapping[str, str]) -> Engin
     resources = msgspec.json.encode(spec.resources).decode()
     command = [environments.get(name, sys.executable), "-m", "gristmill.serving.worker.trial", spec.bundle, name]
     try:
-        ended = subprocess.run([*command, resources], capture_output=True, timeout=_LONGEST_S, check=True)
+        ended = subprocess.run(
+            [*command, resources, str(os.getpid())], capture_output=True, timeout=_LONGEST_S, check=True
+        )
         return msgspec.json.decode(ended.stdout.strip().rpartition(b"\n")[2], type=EngineFigures)
     except subprocess.TimeoutExpired:
         return EngineFigures(name, refused=f"{name} did not come to an end within {_LONGEST_S:.0f} s.")

@@ -1,11 +1,13 @@
-"""`python -m gristmill.serving.worker.trial BUNDLE RUNTIME RESOURCES`: how fast one engine generates with a version.
+"""`python -m gristmill.serving.worker.trial BUNDLE RUNTIME RESOURCES WORKER`: how fast one engine generates with a version.
 
 A process of its own, so that an engine that dies or keeps memory harms nobody. Prints one line of JSON.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -68,6 +70,14 @@ def _tokens_per_s(generator: Generator, prompts: np.ndarray) -> float:
     return round(made / took, 1)
 
 
+def _end_with(worker: int) -> None:
+    """A worker that is ended in its trial takes it along."""
+    while os.getppid() == worker:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 if __name__ == "__main__":
+    threading.Thread(target=_end_with, args=(int(sys.argv[4]),), daemon=True).start()
     tried = try_engine(Path(sys.argv[1]), sys.argv[2], msgspec.json.decode(sys.argv[3], type=Resources))
     print(msgspec.json.encode(tried).decode())
