@@ -74,16 +74,14 @@ def _speed(figures: EngineFigures) -> float:
 
 
 def _try(spec: ReplicaSpec, name: str, environments: Mapping[str, str]) -> EngineFigures:
-    resources = msgspec.json.encode(spec.resources).decode()
-    command = [environments.get(name, sys.executable), "-m", "gristmill.serving.worker.trial", spec.bundle, name]
+    told = [spec.bundle, name, msgspec.json.encode(spec.resources).decode(), str(os.getpid())]
+    command = [environments.get(name, sys.executable), "-m", "gristmill.serving.worker.trial", *told]
     try:
-        ended = subprocess.run(
-            [*command, resources, str(os.getpid())], capture_output=True, timeout=_LONGEST_S, check=True
-        )
+        ended = subprocess.run(command, capture_output=True, timeout=_LONGEST_S, check=True)
         return msgspec.json.decode(ended.stdout.strip().rpartition(b"\n")[2], type=EngineFigures)
     except subprocess.TimeoutExpired:
         return EngineFigures(name, refused=f"{name} did not come to an end within {_LONGEST_S:.0f} s.")
     except (OSError, subprocess.CalledProcessError, msgspec.DecodeError) as error:
-        told = getattr(error, "stderr", b"") or b""
-        _log.warning("the trial of %s failed: %s", name, told.decode(errors="replace")[-2000:] or error)
+        words = getattr(error, "stderr", b"") or b""
+        _log.warning("the trial of %s failed: %s", name, words.decode(errors="replace")[-2000:] or error)
         return EngineFigures(name, refused=f"{name} failed; the replica's log has the reason.")

@@ -1,4 +1,4 @@
-"""`python -m gristmill.serving.worker.trial BUNDLE RUNTIME RESOURCES WORKER`: how fast one engine generates with a version.
+"""`python -m gristmill.serving.worker.trial BUNDLE RUNTIME RESOURCES WORKER`: an engine's speed with a version.
 
 A process of its own, so that an engine that dies or keeps memory harms nobody. Prints one line of JSON.
 """
