@@ -19,11 +19,22 @@ def create(
     name: Annotated[str, typer.Argument(help="Who or what uses it.")],
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.consumer,
     tenant: Annotated[str | None, typer.Option(help="Whose key; your own tenant's otherwise.")] = None,
+    requests: Annotated[
+        int | None, typer.Option("--requests-per-minute", min=0, help="Requests that it may send in a minute.")
+    ] = None,
+    tokens: Annotated[
+        int | None, typer.Option("--tokens-per-minute", min=1, help="Tokens of texts that it may use in a minute.")
+    ] = None,
+    parallel: Annotated[
+        int | None, typer.Option("--max-parallel", min=1, help="Requests that it may have under way at a time.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key. Its token is shown once and stored nowhere."""
+    said = {"requests_per_minute": requests, "tokens_per_minute": tokens, "max_parallel": parallel}
+    limits = {limit: value for limit, value in said.items() if value is not None}
     with connect() as client:
-        made = client.keys.create(name=name, role=str(role), tenant=tenant)
+        made = client.keys.create(name=name, role=str(role), tenant=tenant, limits=limits or None)
     show(made, as_json, lambda key: facts({"id": key["id"], "token": f"{key['token']}  (shown once: keep it now)"}))
 
 

@@ -16,8 +16,9 @@ from gristmill.core.types import Role, Signature
 
 
 class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
-    requests_per_minute: int | None = None
-    max_parallel: int | None = None
+    requests_per_minute: Annotated[int, Meta(ge=0)] | None = None
+    max_parallel: Annotated[int, Meta(ge=1)] | None = None
+    tokens_per_minute: Annotated[int, Meta(ge=1)] | None = None  # of texts, read and written
 
 
 class RouteKey(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from gristmill.core.routes import RouteKey
 from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.routing import Route, Share
 from gristmill.serving.gateway.serving import Serving
-from gristmill.serving.gateway.work import Answer, Job, Render, Work
+from gristmill.serving.gateway.work import Answer, Header, Job, Render, Work
 
 
 class Call:
@@ -56,6 +56,10 @@ class Call:
     def generate(self, share: Share, stream: Stream, timeout_s: float | None = None) -> AsyncGenerator[list[Delta]]:
         """See Serving.generate."""
         return self._serving.generate(share, stream, timeout_s)
+
+    def limit_headers(self) -> tuple[Header, ...]:
+        """What the caller's key has left, as OpenAI's headers."""
+        return self._serving.limit_headers(self.key)
 
     async def tokenize(self, share: Share, asked: GenerationRequest) -> bytes:
         """See GenerationPool.tokenize."""

@@ -16,7 +16,7 @@ from gristmill.serving.gateway.auth import KeyRing
 from gristmill.serving.gateway.cache import AnswerCache
 from gristmill.serving.gateway.generation.pool import GenerationPool
 from gristmill.serving.gateway.generation.stream import Stream
-from gristmill.serving.gateway.limits import Limiter
+from gristmill.serving.gateway.limits import Header, Limiter
 from gristmill.serving.gateway.metering import Meter
 from gristmill.serving.gateway.metrics import Observed, PoolMetrics, render
 from gristmill.serving.gateway.pool import Pool
@@ -150,6 +150,10 @@ class Serving:
                 self._limiter.leave(key)
             pool.metrics.request(status, monotonic() - work.arrived_at)
 
+    def limit_headers(self, key: RouteKey) -> tuple[Header, ...]:
+        """See Limiter.headers."""
+        return self._limiter.headers(key)
+
     def language_pool(self, share: Share, key: RouteKey) -> GenerationPool:
         """Raises Unprocessable where the endpoint is no language model."""
         pool = share.pool
@@ -180,7 +184,7 @@ class Serving:
             if not stream.ended:
                 stream.leave()
             if counted:
-                self._limiter.leave(stream.key)
+                self._limiter.leave(stream.key, stream.tokens)
             pool.metrics.request(stream.ended, monotonic() - stream.arrived_at)
 
     async def expire_for_ever(self) -> None:

@@ -50,6 +50,11 @@ class Stream:
         """Whether the client has anything of the answer: then it cannot begin again elsewhere."""
         return self.sent > 0
 
+    @property
+    def tokens(self) -> int:
+        """Read and written, as far as they are known."""
+        return self.usage.prompt + self.usage.completion if self.usage is not None else self.prompt_tokens + self.sent
+
     # The pool's side
 
     def push(self, delta: Delta) -> None:

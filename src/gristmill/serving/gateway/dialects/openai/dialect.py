@@ -11,7 +11,7 @@ from gristmill.serving.gateway.dialects.openai.embeddings import embeddings
 from gristmill.serving.gateway.dialects.openai.errors import error_body
 from gristmill.serving.gateway.dialects.openai.tokenize import tokenize
 from gristmill.serving.gateway.request import Request
-from gristmill.serving.gateway.work import Answer, StreamedAnswer
+from gristmill.serving.gateway.work import Answer, Header, StreamedAnswer
 
 _READABLE = frozenset(("application/json",))
 _RESOURCES: dict[str, Callable[[Request], Awaitable[Answer | StreamedAnswer]]] = {
@@ -31,9 +31,17 @@ class OpenAI:
             raise NotFound(f"There is no {request.method} at this path: POST to {', '.join(_RESOURCES)}.")
         request.content_type(_READABLE)
         try:
-            return await resource(request)
+            return _with_limits(await resource(request), request.limit_headers())
         except Unprocessable as error:  # OpenAI has no 422
             raise Malformed(error.message, **error.details) from error
 
     def error(self, error: GristmillError) -> bytes:
         return error_body(error)
+
+
+def _with_limits(answer: Answer | StreamedAnswer, headers: tuple[Header, ...]) -> Answer | StreamedAnswer:
+    if not headers:
+        return answer
+    if isinstance(answer, StreamedAnswer):
+        return answer._replace(reply=answer.reply._replace(headers=(*answer.reply.headers, *headers)))
+    return answer._replace(reply=answer.reply._replace(headers=(*answer.reply.headers, *headers)))
