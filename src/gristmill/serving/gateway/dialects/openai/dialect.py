@@ -9,6 +9,7 @@ from gristmill.serving.gateway.dialects.openai.chat import chat
 from gristmill.serving.gateway.dialects.openai.completions import completions
 from gristmill.serving.gateway.dialects.openai.embeddings import embeddings
 from gristmill.serving.gateway.dialects.openai.errors import error_body
+from gristmill.serving.gateway.dialects.openai.responses import responses
 from gristmill.serving.gateway.dialects.openai.tokenize import tokenize
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.work import Answer, Header, StreamedAnswer
@@ -18,6 +19,7 @@ _RESOURCES: dict[str, Callable[[Request], Awaitable[Answer | StreamedAnswer]]] =
     "/v1/chat/completions": chat,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
+    "/v1/responses": responses,
     "/v1/tokenize": tokenize,
 }
 
