@@ -103,7 +103,7 @@ class Generations:
     async def events(
         self, render: Callable[[int, Delta], bytes], last: Callable[[], bytes], *, done: bool = True
     ) -> StreamedAnswer:
-        """As server-sent events; `done`: say `[DONE]`. What fails before the first of them fails with its own status."""
+        """As server-sent events; `done`: say `[DONE]`. What fails before the first fails with its own status."""
         deltas = self._deltas()
         try:
             first = await anext(deltas, None)

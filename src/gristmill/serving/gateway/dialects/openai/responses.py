@@ -112,8 +112,7 @@ def as_chat(asked: Response) -> Chat:
         max_completion_tokens=asked.max_output_tokens,
         temperature=asked.temperature,
         top_p=asked.top_p,
-        tools=[Tool(Function(tool.name, tool.description, tool.parameters, tool.strict)) for tool in asked.tools]
-        or None,
+        tools=[Tool(function) for function in functions] or None,
         tool_choice=NamedTool(NamedFunction(choice.name)) if isinstance(choice, NamedChoice) else choice,
         parallel_tool_calls=asked.parallel_tool_calls,
         response_format=None if form is None else ResponseFormat(form.type, JsonSchema(form.name, form.schema)),
