@@ -21,7 +21,7 @@ def explain(
     endpoint: Endpoint,
     input_: Input,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Save a picture (PNG) here.")] = None,
-    method: Annotated[str | None, typer.Option(help="integrated-gradients or occlusion.")] = None,
+    method: Annotated[str | None, typer.Option(help="integrated-gradients, occlusion or shapley.")] = None,
     target: Annotated[int | None, typer.Option(min=0, help="Which output; the highest otherwise.")] = None,
     as_json: AsJson = False,
 ) -> None:

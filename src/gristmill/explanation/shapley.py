@@ -39,9 +39,8 @@ class Shapley:
         check_names(options, ("permutations", "window") if units.tensor == "image" else ("permutations",))
         scores = subject.predict({units.tensor: units.inputs})
         targets = targets_of(subject, scores, target)
-        return [
-            _explain_row(subject, units, row, scores[row], int(targets[row]), options) for row in range(len(scores))
-        ]
+        rows = range(len(scores))
+        return [_explain_row(subject, units, row, scores[row], int(targets[row]), options) for row in rows]
 
 
 def exact(worth: Worth, players: int) -> np.ndarray:
@@ -76,14 +75,8 @@ def _explain_row(
     def worth(coalitions: np.ndarray) -> np.ndarray:
         # a last player that is never lost: the places of a text after its last token
         lost = np.concatenate([~coalitions, np.zeros((len(coalitions), 1), bool)], axis=1)
-        return np.concatenate(
-            [
-                scores_of(
-                    subject, units.tensor, units.without(row, lost[start : start + _ROWS_AT_ONCE][:, owner]), target
-                )
-                for start in range(0, len(lost), _ROWS_AT_ONCE)
-            ]
-        )
+        parts = (lost[start : start + _ROWS_AT_ONCE][:, owner] for start in range(0, len(lost), _ROWS_AT_ONCE))
+        return np.concatenate([scores_of(subject, units.tensor, units.without(row, part), target) for part in parts])
 
     if players <= _EXACT and "permutations" not in options:
         found = exact(worth, players)
