@@ -101,6 +101,10 @@ def test_a_version_is_exported_to_onnx_imported_again_served_and_explained(runni
     explained = running.json("explain", "colours", json.dumps(x))["explanations"][0]
     assert (explained["method"], len(explained["values"])) == ("occlusion", 4)
     assert explained["score"] == pytest.approx(float(expected.max()), rel=1e-4)
+    shared = running.json("explain", "colours", json.dumps(x), "--method", "shapley")["explanations"][0]
+    with torch.no_grad():
+        nothing = module(torch.zeros(1, 4)).softmax(dim=1)[0, int(expected.argmax())]
+    assert sum(shared["values"]) == pytest.approx(float(expected.max() - nothing), abs=1e-5)
     refused = running.cli("models", "export", "colours@2", "-o", str(tmp_path / "no"), "--format", "keras", check=False)
     assert (refused.returncode, (tmp_path / "no").exists()) == (1, False)
     assert "is not exported to 'keras'" in refused.stderr
