@@ -68,6 +68,18 @@ def test_a_classifier_gets_its_labels_and_keeps_its_own_softmax(rig: Rig, tmp_pa
     assert answers == ["abc"[place] for place in expected.argmax(axis=1)]
 
 
+@pytest.mark.parametrize("labels", [["yes"], ["no", "yes"]])
+def test_a_classifier_of_a_single_output_is_refused_with_the_way_out(
+    rig: Rig, tmp_path: Path, labels: list[str]
+) -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.Sigmoid()).eval()
+    batch = {0: torch.export.Dim("batch", min=1)}
+    torch.export.save(torch.export.export(module, (torch.randn(2, 4),), dynamic_shapes=(batch,)), tmp_path / "m.pt2")
+    with pytest.raises(Unprocessable, match="has a single one: give it two outputs, or import it with --task tensors"):
+        rig.bring(tmp_path / "m.pt2", task="tabular-classification", labels=labels)
+    assert rig.left_over() == set()
+
+
 def test_an_onnx_model_of_several_outputs_gives_each_by_name(rig: Rig, tmp_path: Path) -> None:
     path = tmp_path / "two.onnx"
     onnx_model(path)

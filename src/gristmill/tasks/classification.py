@@ -46,6 +46,11 @@ def adopted_labels(model: ModelTensors) -> tuple[str, ...]:
             f"A classifier gives one tensor of shape [-1, K], and this model gives {shapes_of(model.outputs)}: "
             "import it with --task tensors.", field="task",
         )  # fmt: skip
+    if shapes[0][1] == 1:
+        raise Unprocessable(
+            "A classifier has an output for each class, and this model has a single one: give it two outputs, or "
+            "import it with --task tensors.", field="task",
+        )  # fmt: skip
     if model.labels is None:
         raise Unprocessable("The file does not name its classes: give --labels FILE with one name a line.",
                             field="labels")  # fmt: skip
