@@ -30,7 +30,7 @@ CORES = 2
 NEW_TOKENS = 64
 PROMPT_TOKENS = (32, 64, 128, 256)
 STREAMS = (1, 4, 16)
-REQUESTS = {1: 8, 4: 16, 16: 48}
+REQUESTS = {1: 5, 4: 12, 16: 32}
 BOOK = Path(__file__).parents[1] / "../shared/data/lm/tinyshakespeare"
 
 
@@ -66,7 +66,8 @@ async def load(server: Server, texts: list[str], streams: int, tokenizer: Langua
         nonlocal tokens
         while waiting:
             first, text = await ask(http, server, waiting.pop())
-            firsts.append(first)
+            if text:
+                firsts.append(first)
             tokens += len(tokenizer.encode(text, rendered=True))
 
     async with httpx2.AsyncClient(timeout=600, trust_env=False) as http:
@@ -80,7 +81,7 @@ async def ask(http: httpx2.AsyncClient, server: Server, text: str) -> tuple[floa
     """Seconds to the first text, and the whole text."""
     body = {
         "model": server.model, "stream": True, "temperature": 0, "max_tokens": NEW_TOKENS,
-        "messages": [{"role": "user", "content": f"Go on with this play:\n{text}"}],
+        "messages": [{"role": "user", "content": f"Write a long and detailed essay about this scene of a play:\n{text}"}],
     }  # fmt: skip
     parts: list[str] = []
     started, first = time.perf_counter(), 0.0

@@ -1,4 +1,4 @@
-"""One vector a text, as a sentence-transformers folder says (Reimers and Gurevych, EMNLP 2019, "Sentence-BERT")."""
+"""What a sentence-transformers folder says of the one vector that stands for a text. Imports no framework."""
 
 from __future__ import annotations
 
@@ -6,16 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from gristmill.core.errors import CorruptBundle, Unprocessable
-from gristmill.tasks.protocol import Tensors
-from gristmill.tasks.text_embedding import EMBEDDING, TOKENS
 
 MODULES = "modules.json"
-_ROWS = 32  # at a time, of like lengths: less is padded than in one batch
 _MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls", "pooling_mode_max_tokens": "max"}
 
 
@@ -50,33 +43,3 @@ def _inside(path: Any) -> str:
     if not isinstance(path, str) or "/" in path or path in ("", "..", "."):
         raise ValueError("a path out of the folder")
     return path
-
-
-def embed(model: Any, tokens: np.ndarray, padding: int, pooling: Pooling, device: torch.device) -> Tensors:
-    """int64 [N, T] → `embedding` float32 [N, D] and `tokens` int64 [N]."""
-    lengths = (tokens != padding).sum(axis=1)
-    order = np.argsort(lengths, kind="stable")
-    vectors: np.ndarray | None = None
-    for start in range(0, len(order), _ROWS):
-        rows = order[start : start + _ROWS]
-        longest = max(1, int(lengths[rows].max()))
-        ids = torch.from_numpy(np.ascontiguousarray(tokens[rows, :longest])).to(device)
-        mask = (ids != padding).long()
-        states = model(input_ids=ids, attention_mask=mask)[0]
-        pooled = _pooled(states, mask, pooling).float().cpu().numpy()
-        if vectors is None:
-            vectors = np.empty((len(tokens), pooled.shape[1]), np.float32)
-        vectors[rows] = pooled
-    assert vectors is not None
-    return {EMBEDDING: vectors, TOKENS: lengths.astype(np.int64)}
-
-
-def _pooled(states: Tensor, mask: Tensor, pooling: Pooling) -> Tensor:
-    seen = mask[..., None].to(states.dtype)
-    if pooling.mode == "cls":
-        pooled = states[:, 0]
-    elif pooling.mode == "max":
-        pooled = states.masked_fill(seen == 0, -1e9).max(dim=1).values
-    else:
-        pooled = (states * seen).sum(dim=1) / seen.sum(dim=1).clamp(min=1e-9)
-    return torch.nn.functional.normalize(pooled, dim=1) if pooling.normalise else pooled

@@ -15,8 +15,9 @@ from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.language import LanguageRuntime
 from gristmill.frameworks.protocol import Runtime
+from gristmill.frameworks.transformers.embedding import embed
 from gristmill.frameworks.transformers.folder import read_folder
-from gristmill.frameworks.transformers.pooling import Pooling, embed
+from gristmill.frameworks.transformers.pooling import Pooling
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 _CLASSES = {
