@@ -30,6 +30,7 @@ CORES = 2
 NEW_TOKENS = 64
 PROMPT_TOKENS = (32, 64, 128, 256)
 STREAMS = (1, 4, 16)
+ASKED = "Write a long and detailed essay about this scene of a play:"  # answered at length
 REQUESTS = {1: 5, 4: 12, 16: 32}
 BOOK = Path(__file__).parents[1] / "../shared/data/lm/tinyshakespeare"
 
@@ -81,7 +82,7 @@ async def ask(http: httpx2.AsyncClient, server: Server, text: str) -> tuple[floa
     """Seconds to the first text, and the whole text."""
     body = {
         "model": server.model, "stream": True, "temperature": 0, "max_tokens": NEW_TOKENS,
-        "messages": [{"role": "user", "content": f"Write a long and detailed essay about this scene of a play:\n{text}"}],
+        "messages": [{"role": "user", "content": f"{ASKED}\n{text}"}],
     }  # fmt: skip
     parts: list[str] = []
     started, first = time.perf_counter(), 0.0
