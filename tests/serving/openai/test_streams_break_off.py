@@ -61,6 +61,7 @@ def test_readers_that_do_not_read_keep_nobody_waiting(served: Rig, client: opena
 def test_a_replica_that_dies_in_mid_stream_is_told_as_an_event_and_others_begin_again(
     served: Rig, client: openai.OpenAI
 ) -> None:
+    eventually(lambda: _in_flight(served) == 0, 30)  # of the tests before: a busy replica would get no stream
     before = {record.id for record in served.records()}
     whole: list[int] = []
 
@@ -85,6 +86,11 @@ def test_a_replica_that_dies_in_mid_stream_is_told_as_an_event_and_others_begin_
     billed = [one.tokens["completion"] for one in new_records(served, before, 6) if one.status == 200]
     assert any(0 < tokens < 64 * 230 and tokens != 30 for tokens in billed)
     served.wait_ready()
+
+
+def _in_flight(served: Rig) -> int:
+    lines = served.get("/metrics").body.decode().splitlines()
+    return sum(int(line.rpartition(" ")[2]) for line in lines if line.startswith("gristmill_in_flight{"))
 
 
 def _reason(stream: Iterable[Any]) -> str:
