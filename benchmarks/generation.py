@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import json
 import os
 import random
@@ -32,7 +33,7 @@ PROMPT_TOKENS = (32, 64, 128, 256)
 STREAMS = (1, 4, 16)
 ASKED = "Write a long and detailed essay about this scene of a play:"  # answered at length
 REQUESTS = {1: 5, 4: 12, 16: 32}
-BOOK = Path(__file__).parents[1] / "../shared/data/lm/tinyshakespeare"
+BOOK = Path(__file__).parents[1] / "../shared/data/lm/tinyshakespeare/input.txt.gz"
 
 
 class Server(NamedTuple):
@@ -50,8 +51,7 @@ class Measured(NamedTuple):
 
 def prompts(tokenizer: LanguageTokenizer, count: int) -> list[str]:
     """Pieces of a play of 32 to 256 tokens, each another."""
-    path = next(path for path in sorted(BOOK.rglob("*")) if path.is_file() and path.stat().st_size > 100_000)
-    tokens = tokenizer.encode(path.read_text(errors="replace")[:400_000])
+    tokens = tokenizer.encode(gzip.decompress(BOOK.read_bytes()).decode()[:400_000])
     drawn = random.Random(7)
     starts = [drawn.randrange(len(tokens) - 300) for _ in range(count)]
     return [
