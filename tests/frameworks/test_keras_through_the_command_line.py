@@ -23,7 +23,7 @@ def served(wine_platform: Platform, tmp_path_factory: pytest.TempPathFactory) ->
     wine_platform.cli("deploy", f"{NAME}@1", "--endpoint", NAME)
     eventually(lambda: endpoint_state(wine_platform, NAME) == "ready", 60, "the endpoint is not ready")
     yield wine_platform
-    wine_platform.cli("endpoints", "delete", NAME, "--yes", check=False)
+    wine_platform.cli("endpoints", "delete", NAME)
 
 
 @pytest.fixture
