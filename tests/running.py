@@ -110,6 +110,14 @@ class Platform:
         """Folders of living processes: kind is `replicas`, `gateways` or `runs`."""
         return [f"{kind}/{path.name}" for path in sorted((self.home / kind).iterdir()) if living(path) is not None]
 
+    def replicas(self, endpoint: str) -> list[str]:
+        """Folders of the endpoint's living replicas; those of others may still be ending."""
+        return [
+            folder
+            for folder in self.folders("replicas")
+            if json.loads((self.home / folder / "replica.json").read_text())["endpoint"] == endpoint
+        ]
+
 
 def _command(process: psutil.Process) -> list[str]:
     try:

@@ -8,7 +8,7 @@ def test_kill_9_of_a_worker_under_load_fails_no_request_and_it_comes_back(
 ) -> None:
     with Load(wine_platform, "wine", wine_rows) as load:
         eventually(lambda: len(load.answered) > 50, 20)
-        for folder in wine_platform.folders("replicas"):
+        for folder in wine_platform.replicas("wine"):
             killed = wine_platform.kill(folder)
             eventually(
                 lambda folder=folder, killed=killed: _ready_again(wine_platform, folder, killed),
@@ -24,7 +24,7 @@ def test_kill_9_of_a_worker_under_load_fails_no_request_and_it_comes_back(
 def test_a_hung_worker_is_noticed_and_replaced(wine_platform: Platform, wine_rows: list[list[float]]) -> None:
     with Load(wine_platform, "wine", wine_rows) as load:
         eventually(lambda: len(load.answered) > 20, 20)
-        folder = wine_platform.folders("replicas")[0]
+        folder = wine_platform.replicas("wine")[0]
         hung = wine_platform.kill(folder, signal.SIGSTOP)
         eventually(lambda: _ready_again(wine_platform, folder, hung), 20, "the hung replica was not replaced")
     assert load.failures == []

@@ -6,12 +6,7 @@ from tests.running import Load, Platform, eventually
 def test_kill_9_of_the_controller_fails_no_request_and_starts_nothing_twice(
     wine_platform: Platform, wine_rows: list[list[float]]
 ) -> None:
-    eventually(lambda: len(wine_platform.folders("replicas")) == 2, 20)  # what earlier tests left has ended
-    before = {
-        folder: wine_platform.pid_of(folder)
-        for kind in ("replicas", "gateways")
-        for folder in wine_platform.folders(kind)
-    }
+    before = _serving(wine_platform)
     with Load(wine_platform, "wine", wine_rows) as load:
         eventually(lambda: len(load.answered) > 50, 20)
         dead = wine_platform.kill("controller")
@@ -20,15 +15,16 @@ def test_kill_9_of_the_controller_fails_no_request_and_starts_nothing_twice(
         assert endpoint_state(wine_platform, "wine") == "ready"
         count = len(load.answered)
         eventually(lambda: len(load.answered) > count + 50, 20)
-    after = {
-        folder: wine_platform.pid_of(folder)
-        for kind in ("replicas", "gateways")
-        for folder in wine_platform.folders(kind)
-    }
     assert load.failures == []
     assert load.broken == 0
-    assert after == before
-    assert sum("serving.worker" in " ".join(process.cmdline()) for process in wine_platform.processes()) == 2
+    assert _serving(wine_platform) == before
+    commands = [" ".join(process.cmdline()) for process in wine_platform.processes()]
+    assert [sum(folder in command for command in commands) for folder in wine_platform.replicas("wine")] == [1, 1]
+
+
+def _serving(running: Platform) -> dict[str, int]:
+    """The process of each of wine's replicas and of each gateway."""
+    return {folder: running.pid_of(folder) for folder in [*running.replicas("wine"), *running.folders("gateways")]}
 
 
 def _living(running: Platform) -> list[str]:

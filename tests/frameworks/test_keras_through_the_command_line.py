@@ -35,9 +35,7 @@ def rows(wine_rows: list[list[float]], tmp_path: Path) -> str:
 
 def libraries(running: Platform, endpoint: str) -> str:
     """The shared libraries that the endpoint's workers have mapped."""
-    workers = [folder for folder in running.folders("replicas")
-               if json.loads((running.home / folder / "replica.json").read_text())["endpoint"] == endpoint]  # fmt: skip
-    found = [Path(f"/proc/{running.pid_of(folder)}/maps").read_text() for folder in workers]
+    found = [Path(f"/proc/{running.pid_of(folder)}/maps").read_text() for folder in running.replicas(endpoint)]
     assert found
     return "\n".join(found)
 
