@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,25 +50,42 @@ class Silent:
         return False
 
 
-def load(framework: str, model: str, bundle: Path) -> Runtime:
-    """A runtime with the weights of one epoch on noise."""
+class Made(NamedTuple):
+    """What a trainer left in a bundle's folder: enough for the runtime to open it."""
+
+    task: str
+    architecture: dict[str, Any]
+    runtime: str
+
+
+def make(framework: str, model: str, bundle: Path, name: str = "input") -> Made:
+    """Writes weights of one epoch on noise into `bundle`; `name` is the model input's."""
     recipe, row = MODELS[model]
     chance = np.random.default_rng(0)
-    split = Split({"input": chance.normal(size=(128, *row)).astype(np.float32)}, chance.integers(0, 3, 128))
+    split = Split({name: chance.normal(size=(128, *row)).astype(np.float32)}, chance.integers(0, 3, 128))
     made_in = _TRAINED_IN.get(framework, framework)
     parsed = parse_recipe({"name": "bench", "data": {"dataset": "noise"}, "framework": made_in,
                            "training": {"epochs": 1}} | recipe)  # fmt: skip
     job = TrainJob(parsed, split, split, 3, None, bundle / "checkpoints", 0, Resources(1.0), 1e9)
     trainer: Trainer = plugins.load("trainers", made_in)()
     trained = trainer.train(job, Silent(), bundle / "weights")
-    manifest: Any = SimpleNamespace(
-        task=parsed.task, architecture=trained.architecture, signature=Signature(parsed.task, (), ())
-    )
+    shutil.rmtree(bundle / "checkpoints", ignore_errors=True)
+    made = Made(parsed.task, trained.architecture, trained.runtime if framework == made_in else framework)
     if framework != made_in:
         exporter: Exporter = plugins.load("exporters", f"{made_in}-{framework}")()
-        exporter.export(bundle, manifest, {"input": split.inputs["input"][:2]}, bundle / "weights")
-    runtime: type[Runtime] = plugins.load("runtimes", trained.runtime if framework == made_in else framework)
-    return runtime.load(bundle, manifest, Resources(1.0))
+        exporter.export(bundle, described(made), {name: split.inputs[name][:2]}, bundle / "weights")
+    return made
+
+
+def described(made: Made) -> Any:
+    """As much of a manifest as a runtime reads."""
+    signature = Signature(made.task, (), ())
+    return SimpleNamespace(task=made.task, architecture=made.architecture, signature=signature)
+
+
+def load(made: Made, bundle: Path) -> Runtime:
+    runtime: type[Runtime] = plugins.load("runtimes", made.runtime)
+    return runtime.load(bundle, described(made), Resources(1.0))
 
 
 def calls(runtime: Runtime, row: tuple[int, ...]) -> Iterator[tuple[int, float]]:
@@ -88,7 +106,7 @@ def one(framework: str) -> dict[str, float]:
     found = {}
     for model, (_, row) in MODELS.items():
         with tempfile.TemporaryDirectory() as folder:
-            runtime = load(framework, model, Path(folder))
+            runtime = load(make(framework, model, Path(folder)), Path(folder))
             found |= {f"{model} {rows}": microseconds for rows, microseconds in calls(runtime, row)}
     return found
 
