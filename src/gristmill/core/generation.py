@@ -51,6 +51,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     tool_choice: str = "auto"  # none, auto, required, or a function's name
     parallel_tool_calls: bool = True
     template_arguments: dict[str, Any] = {}  # more for the chat template
+    explanation: dict[str, Any] | None = None  # its parameters: the answer's text is then its explanation, as JSON
 
 
 class Finish(StrEnum):

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 
-class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row explained. JSON-able: no NaN.
 
     `values`: nested list; [F] by feature, [H][W] by pixel, [T] by token, which `names` name. `delta`: convergence error
@@ -15,10 +15,13 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     (`deletion`: lower is better) or put back first (`insertion`: higher is better); the `random_` ones say what an
     order by chance gives. For regression the score is measured from the baseline (0) to the prediction (1). None
     where the prediction does not differ from the baseline's. `curves`: `fraction` and the score along each order.
+
+    Of generated text `values` is [answer tokens][units of the prompt], which `outputs` and `names` name;
+    `output_scores` are natural log probabilities and `score` their sum; `target` None: of the whole answer.
     """
 
     method: str
-    target: int
+    target: int | None
     label: str | None
     score: float
     values: list[Any]
@@ -29,3 +32,5 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     random_deletion_auc: float | None
     random_insertion_auc: float | None
     curves: dict[str, list[float]]
+    outputs: list[str] | None = None
+    output_scores: list[float] | None = None

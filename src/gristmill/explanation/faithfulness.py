@@ -49,7 +49,7 @@ def faithfulness(
     if relative:
         curves = (curves - empty) / (full - empty)
     deletion, insertion = curves[0], curves[1]
-    return _summed(places / count, deletion, insertion)
+    return areas(places / count, deletion, insertion)
 
 
 def _masks(units: Units, order: np.ndarray, places: np.ndarray | list[int]) -> np.ndarray:
@@ -59,8 +59,9 @@ def _masks(units: Units, order: np.ndarray, places: np.ndarray | list[int]) -> n
     return (rank[None] < np.asarray(places)[:, None]).reshape(-1, *units.shape)
 
 
-def _summed(fraction: np.ndarray, deletion: np.ndarray, insertion: np.ndarray) -> Faithfulness:
-    areas = [np.trapezoid(curve, fraction, axis=1) for curve in (deletion, insertion)]
+def areas(fraction: np.ndarray, deletion: np.ndarray, insertion: np.ndarray) -> Faithfulness:
+    """Under curves [orders, points]: the explanation's order first, then those by chance, which are averaged."""
+    found = [np.trapezoid(curve, fraction, axis=1) for curve in (deletion, insertion)]
     curves = {
         "fraction": fraction,
         "deletion": deletion[0],
@@ -69,6 +70,6 @@ def _summed(fraction: np.ndarray, deletion: np.ndarray, insertion: np.ndarray) -
         "random_insertion": insertion[1:].mean(axis=0),
     }
     return Faithfulness(
-        float(areas[0][0]), float(areas[1][0]), float(areas[0][1:].mean()), float(areas[1][1:].mean()),
+        float(found[0][0]), float(found[1][0]), float(found[0][1:].mean()), float(found[1][1:].mean()),
         {name: [round(float(value), 6) for value in curve] for name, curve in curves.items()},
     )  # fmt: skip

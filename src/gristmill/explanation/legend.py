@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from textwrap import shorten
+
 from PIL import ImageDraw, ImageFont
 
 from gristmill.explanation.document import Explanation
 
 _FONT_PIXELS = 12
+_LONGEST = 60  # characters of what is explained
 
 
 def legend_lines(explanation: Explanation) -> list[str]:
     about = explanation.label if explanation.label is not None else f"output {explanation.target}"
+    measure = "log probability " if explanation.outputs is not None else ""
     lines = [
-        f"{about}: {explanation.score:.4g} by {explanation.method}",
+        f"{shorten(about, _LONGEST)}: {measure}{explanation.score:.4g} by {explanation.method}",
         "red speaks for it, blue against it",
     ]
     for name in ("deletion", "insertion"):

@@ -10,16 +10,22 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gristmill.explanation.bars import bar_chart
-from gristmill.explanation.colour import coloured, scaled
 from gristmill.explanation.document import Explanation
 from gristmill.explanation.heat_map import heat_map
 from gristmill.explanation.legend import legend_lines, write_lines
+from gristmill.explanation.text_map import text_map
+from gristmill.explanation.text_page import marked_text, text_page
 
 
 def render_png(explanation: Explanation, raw: Mapping[str, np.ndarray]) -> bytes:
-    """A heat map over the image, or bars by feature or token. `raw`: the explained row's tensors, without batch."""
+    """A heat map, of an image or of generated text, or bars by feature or token.
+
+    `raw`: the explained row's tensors, without batch.
+    """
     if "image" in raw and np.ndim(explanation.values) == 2:
         picture = heat_map(explanation, np.asarray(raw["image"]))
+    elif explanation.outputs is not None:
+        picture = text_map(explanation)
     else:
         picture = bar_chart(explanation)
     buffer = io.BytesIO()
@@ -29,20 +35,14 @@ def render_png(explanation: Explanation, raw: Mapping[str, np.ndarray]) -> bytes
 
 def render_html(explanation: Explanation, raw: Mapping[str, np.ndarray]) -> str:
     """Tokens or features on the colour of what they say, as a piece of HTML; every text is escaped."""
-    values = scaled(np.asarray(explanation.values, np.float64))
+    if explanation.outputs is not None:
+        return text_page(explanation)
+    values = np.asarray(explanation.values, np.float64)
     lines = "".join(f"<p>{html.escape(line)}</p>" for line in legend_lines(explanation))
     if values.ndim != 1:
         return f'<div class="explanation">{lines}</div>'
     names = explanation.names or [f"feature {place}" for place in range(len(values))]
-    marked = " ".join(_marked(name, value) for name, value in zip(names, values, strict=True))
-    return f'<div class="explanation">{lines}<p>{marked}</p></div>'
-
-
-def _marked(name: str, value: float) -> str:
-    red, green, blue = coloured(np.asarray(value))
-    ink = "#fff" if 0.299 * red + 0.587 * green + 0.114 * blue < 128 else "#000"
-    style = f"background:rgb({red},{green},{blue});color:{ink};padding:0 .15em"
-    return f'<mark style="{style}" title="{value:+.3f}">{html.escape(name)}</mark>'
+    return f'<div class="explanation">{lines}<p>{marked_text(names, values, " ")}</p></div>'
 
 
 def _with_legend(picture: Image.Image, explanation: Explanation) -> Image.Image:

@@ -98,9 +98,9 @@ class Meter:
         sold = stream.sent > 0 or (error is None and not stream.ended)
         status = 200 if sold else stream.ended or (error.status if error is not None else 200)
         record = UsageRecord(
-            stream.record_id, endpoint.tenant, stream.key.id, endpoint.name, version.model, version.digest, "generate",
-            status, time.time(), stream.rows, compute_us, int((monotonic() - stream.arrived_at) * 1e6), stream.bytes_in,
-            stream.written, _tokens(usage), replica,
+            stream.record_id, endpoint.tenant, stream.key.id, endpoint.name, version.model, version.digest,
+            stream.operation, status, time.time(), stream.rows, compute_us,
+            int((monotonic() - stream.arrived_at) * 1e6), stream.bytes_in, stream.written, _tokens(usage), replica,
         )  # fmt: skip
         try:
             self._journal.append([record])

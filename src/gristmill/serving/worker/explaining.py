@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gristmill.core.errors import Unprocessable
@@ -36,25 +37,33 @@ def explanations(version: Version, raw: Tensors, parameters: dict[str, Any]) -> 
     about = subject(version)
     default = "occlusion" if about.gradients is None else "integrated-gradients"
     method = str(parameters.get("method") or default)
-    picture = parameters.get("render")
-    if picture is not None and picture not in _RENDERED:
-        raise Unprocessable(f"Pictures are {', '.join(_RENDERED)}: got {picture!r}.", field="render", got=picture)
+    picture = picture_of(parameters)
     options = {name: value for name, value in parameters.items() if name not in _OWN}
-    found = explain(about, raw, method=method, target=_target(parameters), options=options)
-    return [_document(one, raw, row, picture) for row, one in enumerate(found)]
+    found = explain(about, raw, method=method, target=target_of(parameters), options=options)
+    rows = [{name: values[row] for name, values in raw.items()} for row in range(len(found))]
+    return [document(one, row, picture) for one, row in zip(found, rows, strict=True)]
 
 
-def _target(parameters: dict[str, Any]) -> int | None:
+def picture_of(parameters: dict[str, Any]) -> str | None:
+    """Raises Unprocessable."""
+    picture = parameters.get("render")
+    if picture is None or picture in _RENDERED:
+        return picture
+    raise Unprocessable(f"Pictures are {', '.join(_RENDERED)}: got {picture!r}.", field="render", got=picture)
+
+
+def target_of(parameters: dict[str, Any]) -> int | None:
+    """Raises Unprocessable."""
     target = parameters.get("target")
     if target is None or (isinstance(target, int) and not isinstance(target, bool)):
         return target
     raise Unprocessable("`target` is the number of an output.", field="target", expected="integer", got=target)
 
 
-def _document(explanation: Explanation, raw: Tensors, row: int, picture: str | None) -> dict[str, Any]:
-    document = {field: getattr(explanation, field) for field in explanation.__struct_fields__}
+def document(explanation: Explanation, raw: Tensors, picture: str | None) -> dict[str, Any]:
+    """As it is answered; `raw`: the explained row's tensors, without batch."""
+    told: dict[str, Any] = msgspec.to_builtins(explanation)
     if picture is not None:
-        one = {name: values[row] for name, values in raw.items()}
-        drawn = _RENDERED[picture](explanation, one)
-        document["picture"] = base64.b64encode(drawn).decode() if isinstance(drawn, bytes) else drawn
-    return document
+        drawn = _RENDERED[picture](explanation, raw)
+        told["picture"] = base64.b64encode(drawn).decode() if isinstance(drawn, bytes) else drawn
+    return told

@@ -11,6 +11,7 @@ from gristmill.core.errors import Forbidden, GristmillError, NotFound
 from gristmill.core.routes import RouteVersion
 from gristmill.serving.gateway.body import deflate
 from gristmill.serving.gateway.dialects import descriptions
+from gristmill.serving.gateway.dialects.explained_text import explained_text
 from gristmill.serving.gateway.dialects.infer_reply import InferReply, model_version
 from gristmill.serving.gateway.dialects.infer_request import InferRequest, read_infer_request
 from gristmill.serving.gateway.request import Request
@@ -96,7 +97,12 @@ def _compressed(render: Render, accepted: bytes) -> Render:
 
 async def _explain(request: Request, asked: Asked) -> Answer:
     """The body of an infer request, or `{"inputs": ..., "parameters": ...}` in the task's own terms."""
-    share = request.route(asked.name).pick(asked.version)
+    name, _, adapter = asked.name.partition(":")
+    share = request.route(name).pick(asked.version)
+    if share.pool.signature.language is not None:
+        result = await explained_text(request, share, adapter or None)
+        version = share.pool.version
+        return Answer(_explanation(asked.name, "")(version, result), version.model)
     content_type = request.content_type(frozenset((*_READABLE, "image/*", "text/plain")))
     body = await request.body()
     explain = _tensor_explanation(request, body, share.fit) if content_type not in _raw(content_type) else None

@@ -46,6 +46,11 @@ class Stream:
         self._wake: asyncio.Future[None] | None = None
 
     @property
+    def operation(self) -> str:
+        """As it is metered."""
+        return "generate" if self.asked.explanation is None else "explain"
+
+    @property
     def touched(self) -> bool:
         """Whether the client has anything of the answer: then it cannot begin again elsewhere."""
         return self.sent > 0

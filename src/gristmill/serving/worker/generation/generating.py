@@ -18,8 +18,10 @@ from gristmill.frameworks.language import WEIGHTS, LanguageRuntime
 from gristmill.serving.wire.messages import Answered, Begun, Cancel, Ended, Fault, Generate, Generated, Tokenize
 from gristmill.serving.worker.computing import fault
 from gristmill.serving.worker.generation.choice import Choice
+from gristmill.serving.worker.generation.explaining import ExplainRequest, given_answer
 from gristmill.serving.worker.generation.grammars import Grammars
 from gristmill.serving.worker.generation.prompts import Prompt, Prompts
+from gristmill.serving.worker.generation.requests import Request, TextRequest
 from gristmill.serving.worker.generation.segments import MARKS, Kind, Segments
 from gristmill.serving.worker.generation.stop_strings import StopStrings
 from gristmill.serving.worker.generation.tool_calls import call_grammar, wanted_tools
@@ -30,22 +32,12 @@ from gristmill.tasks.language.chat_template import ChatTemplate
 Send = Callable[..., None]  # (connection, message, *buffers)
 
 
-class _Request:
-    """One request of one gateway: its choices by the generator's ids, and what it has used."""
+class _Open:
+    """One request of one gateway."""
 
-    def __init__(self, connection: socket.socket, number: int, prompt_tokens: int) -> None:
-        self.connection, self.number = connection, number
-        self.choices: dict[int, Choice] = {}  # those under way
-        self.ended: list[Choice] = []
-        self.prompt_tokens = prompt_tokens
-        self.cached = 0
+    def __init__(self, connection: socket.socket, number: int, request: Request) -> None:
+        self.connection, self.number, self.request = connection, number, request
         self.compute_us = 0.0
-
-    def usage(self) -> TokenUsage:
-        choices = [*self.choices.values(), *self.ended]
-        completion = sum(choice.tokens for choice in choices)
-        reasoning = sum(choice.reasoning_tokens for choice in choices)
-        return TokenUsage(self.prompt_tokens, self.cached, completion, reasoning)
 
 
 class _Made(NamedTuple):
@@ -72,8 +64,9 @@ class Generation:
         self._grammars = Grammars(weights, self._tokenizer, facts.vocabulary)
         self._state, self._send = state, send
         self._ids = itertools.count(1)
-        self._requests: dict[tuple[socket.socket, int], _Request] = {}
-        self._by_id: dict[int, _Request] = {}
+        self._vocabulary = facts.vocabulary
+        self._requests: dict[tuple[socket.socket, int], _Open] = {}
+        self._by_id: dict[int, _Open] = {}
 
     @property
     def busy(self) -> bool:
@@ -87,33 +80,52 @@ class Generation:
                 nothing = Ended(message.request, TokenUsage(0, 0, 0), 0, fault(error))
                 self._send(connection, Generated(ended=(nothing,)))
         elif isinstance(message, Cancel):
-            request = self._requests.get((connection, message.request))
-            if request is not None:
-                self._stop(request)
-                self._send(connection, Generated(ended=(self._end(request),)))
+            opened = self._requests.get((connection, message.request))
+            if opened is not None:
+                self._stop(opened)
+                self._send(connection, Generated(ended=(self._end(opened),)))
         else:
             self._tokenize(connection, message)
 
     def drop(self, connection: socket.socket) -> None:
         """The gateway is gone: nobody waits for its requests."""
-        for request in [one for one in self._requests.values() if one.connection is connection]:
-            self._stop(request)
-            self._end(request)
+        for opened in [one for one in self._requests.values() if one.connection is connection]:
+            self._stop(opened)
+            self._end(opened)
 
     # A request's way
 
     def _begin(self, connection: socket.socket, message: Generate) -> None:
         asked = message.asked
         prompt = self._prompts.read(asked)
-        most = self._prompts.most_new(asked, prompt)
-        request = _Request(connection, message.request, len(prompt.tokens))
-        jobs = [self._job(asked, prompt, most, index) for index in range(asked.n)]
-        for index, job in enumerate(jobs):
-            self._generator.submit(job)
-            request.choices[job.id] = self._choice(asked, prompt, (message.request, index), job)
-            self._by_id[job.id] = request
-        self._requests[connection, message.request] = request
+        request = self._explaining(message, prompt) if asked.explanation is not None else self._writing(message, prompt)
+        opened = _Open(connection, message.request, request)
+        self._submit(opened)
+        self._requests[connection, message.request] = opened
         self._send(connection, Generated(begun=(Begun(message.request, len(prompt.tokens)),)))
+
+    def _writing(self, message: Generate, prompt: Prompt) -> TextRequest:
+        asked = message.asked
+        most = self._prompts.most_new(asked, prompt)
+        jobs = [self._job(asked, prompt, most, index) for index in range(asked.n)]
+        choices = [self._choice(asked, prompt, (message.request, index), job) for index, job in enumerate(jobs)]
+        return TextRequest(list(zip(jobs, choices, strict=True)), len(prompt.tokens))
+
+    def _explaining(self, message: Generate, prompt: Prompt) -> ExplainRequest:
+        asked = message.asked
+        answer = given_answer(asked, self._tokenizer)
+        if answer is not None:
+            asked = msgspec.structs.replace(asked, max_tokens=max(len(answer), 1))
+        writing = self._job(asked, prompt, self._prompts.most_new(asked, prompt), 0)
+        request = ExplainRequest(message.request, asked, writing, self._tokenizer, self._vocabulary, self._ids)
+        if answer is not None:
+            request.explain(answer)
+        return request
+
+    def _submit(self, opened: _Open) -> None:
+        for job in opened.request.jobs():
+            self._generator.submit(job)
+            self._by_id[job.id] = opened
 
     def _job(self, asked: GenerationRequest, prompt: Prompt, most: int, index: int) -> Job:
         seed = asked.sampling.seed
@@ -146,36 +158,40 @@ class Generation:
         took_us = self._state.end(started, len(emissions)) * 1e6
         made: dict[socket.socket, _Made] = {}
         for emission in emissions:
-            request = self._by_id.get(emission.id)
-            if request is not None:
-                request.compute_us += took_us / len(emissions)
-                self._add(request, emission, made.setdefault(request.connection, _Made([], [])))
+            opened = self._by_id.get(emission.id)
+            if opened is not None:
+                opened.compute_us += took_us / len(emissions)
+                self._add(opened, emission, made.setdefault(opened.connection, _Made([], [])))
         for connection, out in made.items():
             if out.deltas or out.ended:
                 self._send(connection, Generated(tuple(out.deltas), tuple(out.ended)))
 
-    def _add(self, request: _Request, emission: Emission, out: _Made) -> None:
-        choice = request.choices[emission.id]
-        request.cached = request.cached or emission.cached
-        delta = choice.add(emission)
+    def _add(self, opened: _Open, emission: Emission, out: _Made) -> None:
+        request = opened.request
+        try:
+            delta = request.add(emission)
+            if emission.id not in request.under_way:
+                del self._by_id[emission.id]
+                if not emission.finished:  # a stop string
+                    self._generator.cancel(emission.id)
+            self._submit(opened)
+        except Exception as error:
+            self._stop(opened)
+            out.ended.append(self._end(opened, fault(error)))
+            return
         if delta is not None:
             out.deltas.append(delta)
-        if choice.finish is not None:
-            if not emission.finished:  # a stop string
-                self._generator.cancel(emission.id)
-            del self._by_id[emission.id]
-            request.ended.append(request.choices.pop(emission.id))
-            if not request.choices:
-                out.ended.append(self._end(request))
+        if not request.under_way:
+            out.ended.append(self._end(opened))
 
-    def _stop(self, request: _Request) -> None:
-        for id in request.choices:
+    def _stop(self, opened: _Open) -> None:
+        for id in opened.request.under_way:
             self._generator.cancel(id)
-            del self._by_id[id]
+            self._by_id.pop(id, None)
 
-    def _end(self, request: _Request, reason: Fault | None = None) -> Ended:
-        del self._requests[request.connection, request.number]
-        return Ended(request.number, request.usage(), round(request.compute_us), reason)
+    def _end(self, opened: _Open, reason: Fault | None = None) -> Ended:
+        del self._requests[opened.connection, opened.number]
+        return Ended(opened.number, opened.request.usage(), round(opened.compute_us), reason)
 
     def _tokenize(self, connection: socket.socket, message: Tokenize) -> None:
         try:

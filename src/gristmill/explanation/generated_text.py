@@ -1,0 +1,102 @@
+"""Explain generated text: what each token of an answer owes to each piece of its prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gristmill.core.errors import Unprocessable
+from gristmill.explanation.document import Explanation
+from gristmill.explanation.faithfulness import areas
+from gristmill.explanation.options import check_names, whole
+from gristmill.explanation.prompt_units import Decode, PromptUnits, prompt_units
+
+METHOD = "occlusion"
+_RANDOM_ORDERS = 2
+_SEED = 20160824  # any: the reference orders are the same for every explanation, so that figures compare
+
+Scoring = Generator[list[list[int]], list[np.ndarray], Explanation]
+
+
+class GeneratedText(NamedTuple):
+    """`nothing`: a token that stands for an empty prompt. `name`: the text of one token, its special tokens too."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+    decode: Decode
+    name: Callable[[int], str]
+    nothing: int
+
+
+def explain_text(subject: GeneratedText, target: int | None, options: Mapping[str, Any]) -> Scoring:
+    """By erasure (Li, Monroe, Jurafsky 2016, "Understanding Neural Networks through Representation Erasure").
+
+    Yields prompts, and is sent for each the natural log probabilities float64 [answer tokens] that the answer has after
+    it. `values[t][i]` is how much log probability token t of the answer loses without unit i of the prompt. Options:
+    `units`, at most so many (64); `points`, steps of the faithfulness curves (8), whose score is the answer's
+    probability a token, the geometric mean. `target` None explains every token of the answer. Raises Unprocessable.
+    """
+    check_names(options, ("units", "points"))
+    most, points = whole(options, "units", 64, 2, 512), whole(options, "points", 8, 2, 64)
+    chosen = _chosen(subject, target)
+    units = prompt_units(subject.prompt, subject.decode, subject.nothing, most)
+    if not units.spans:
+        raise Unprocessable(
+            "The prompt has nothing but special tokens: there is nothing to explain by.", field="inputs"
+        )
+    none = np.zeros(len(units.spans), bool)
+    full, *lacking = yield [units.without(none), *(units.without(row) for row in np.eye(len(units.spans), dtype=bool))]
+    values = (full[None] - np.stack(lacking))[:, chosen].T  # [answer, units]
+    fraction, masks = _orders(values.sum(axis=0), points)
+    scored = yield [units.without(lost) for lost in masks]
+    curves = np.exp(np.stack(scored)[:, chosen].mean(axis=1)).reshape(2, 1 + _RANDOM_ORDERS, len(fraction))
+    return _document(subject, units, chosen, full, values, areas(fraction, curves[0], curves[1]))
+
+
+def _chosen(subject: GeneratedText, target: int | None) -> list[int]:
+    count = len(subject.answer)
+    if target is None:
+        return list(range(count))
+    if not 0 <= target < count:
+        raise Unprocessable(f"`target` is {target}, and the answer has tokens 0 to {count - 1}.",
+                            field="target", expected=f"0 to {count - 1}", got=target)  # fmt: skip
+    return [target]
+
+
+def _orders(strength: np.ndarray, points: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Fractions of the units, and for deletion, then insertion, by each order: which units are lost at each of them."""
+    count = len(strength)
+    places = np.unique(np.round(np.linspace(0, count, min(points, count) + 1)).astype(int))
+    generator = np.random.default_rng(_SEED)
+    orders = [np.argsort(-strength, kind="stable"), *(generator.permutation(count) for _ in range(_RANDOM_ORDERS))]
+    ranks = [np.argsort(order) for order in orders]
+    deleted = [rank < place for rank in ranks for place in places]
+    return places / count, [*deleted, *(~lost for lost in deleted)]
+
+
+def _document(
+    subject: GeneratedText,
+    units: PromptUnits,
+    chosen: list[int],
+    full: np.ndarray,
+    values: np.ndarray,
+    faithful: Any,
+) -> Explanation:
+    return Explanation(
+        method=METHOD,
+        target=chosen[0] if len(chosen) == 1 else None,
+        label=subject.decode(list(subject.answer)),
+        score=float(full[chosen].sum()),
+        values=np.round(values, 6).tolist(),
+        names=units.names,
+        outputs=[subject.name(subject.answer[place]) for place in chosen],
+        output_scores=[round(float(full[place]), 6) for place in chosen],
+        delta=None,
+        deletion_auc=faithful.deletion,
+        insertion_auc=faithful.insertion,
+        random_deletion_auc=faithful.random_deletion,
+        random_insertion_auc=faithful.random_insertion,
+        curves=faithful.curves,
+    )
