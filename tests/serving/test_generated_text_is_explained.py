@@ -81,7 +81,7 @@ def test_one_token_of_the_answer_is_explained_alone(served: Rig) -> None:
     assert alone["values"][0] == pytest.approx(whole["values"][2], abs=0.1)
 
 
-def test_a_chat_is_explained_without_its_templates_marks(served: Rig) -> None:
+def test_a_chat_is_explained_by_what_was_said_in_it_and_not_by_its_template(served: Rig) -> None:
     found = explain(served, [{"role": "user", "content": "How many sacks?"}]).json["explanations"][0]
     assert "".join(found["names"]) == "How many sacks?"
 

@@ -20,18 +20,22 @@ MOST_ROWS = 12  # of the features or tokens that mattered most
 def explain(
     endpoint: Endpoint,
     input_: Input,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Save a picture (PNG) here.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Save a picture here: .png or .html.")] = None,
     method: Annotated[str | None, typer.Option(help="integrated-gradients, occlusion or shapley.")] = None,
     target: Annotated[int | None, typer.Option(min=0, help="Which output; the highest otherwise.")] = None,
+    answer: Annotated[str | None, typer.Option(help="Of a language model: this answer, not its own.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, max=512, help="Of its own answer; 32 otherwise.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain an endpoint's prediction: what mattered how much, and how faithful that is."""
     payload = read_input(input_)
+    render = None if output is None else "html" if output.suffix == ".html" else "png"
     with connect() as client, told_as(input_, payload):
-        answer = client.explain(endpoint, payload, method=method, target=target, render="png" if output else None)
+        found = client.explain(endpoint, payload, method=method, target=target, render=render, answer=answer,
+                               max_new_tokens=max_new_tokens)  # fmt: skip
     if output:
-        save_picture(answer, output)
-    show(answer, as_json, lambda document: explanation_view(document["explanations"][0], output))
+        save_picture(found, output)
+    show(found, as_json, lambda document: explanation_view(document["explanations"][0], output))
 
 
 def save_picture(answer: dict[str, Any], path: Path) -> None:
@@ -39,7 +43,7 @@ def save_picture(answer: dict[str, Any], path: Path) -> None:
     picture = answer["explanations"][0].get("picture")
     if not picture:
         raise Unprocessable("This explanation has no picture: leave -o out and read its figures.")
-    path.write_bytes(base64.b64decode(picture))
+    path.write_bytes(picture.encode() if path.suffix == ".html" else base64.b64decode(picture))
 
 
 def explanation_view(explanation: dict[str, Any], picture: Path | None) -> RenderableType:
@@ -59,8 +63,11 @@ def explanation_view(explanation: dict[str, Any], picture: Path | None) -> Rende
         )
     ]
     if names:
-        ranked = sorted(zip(names, explanation["values"], strict=True), key=lambda pair: -abs(pair[1]))
-        rows = [{"name": name, "value": value} for name, value in ranked[:MOST_ROWS]]
+        values = explanation["values"]
+        if explanation.get("outputs"):  # of generated text: for the answer as a whole
+            values = [sum(column) for column in zip(*values, strict=True)]
+        ranked = sorted(zip(names, values, strict=True), key=lambda pair: -abs(pair[1]))
+        rows = [{"name": name.replace("\n", "\\n"), "value": value} for name, value in ranked[:MOST_ROWS]]
         parts += ["", table(rows, {"WHAT": "name", "ATTRIBUTION": lambda row: f"{row['value']:+.4f}"})]
     return Group(*parts)
 

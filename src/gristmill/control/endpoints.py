@@ -212,9 +212,10 @@ def _document(connection: records.Connection, found: Endpoint) -> Document:
     live = records.live_replicas(connection, found.tenant, found.name)
     rollout = records.newest_rollout(connection, found.tenant, found.name)
     shares = snapshots.weights(found, [one for one in live if one.routed], rollout)
+    state = "starting" if found.state == "ready" and not shares else found.state  # the platform came up just now
     fields = ("id", "model", "state", "restarts", "created_at", "ready_at", "error")
     return {
-        "name": found.name, "state": found.state, "generation": found.generation, "task": found.target.task,
+        "name": found.name, "state": state, "generation": found.generation, "task": found.target.task,
         "target": found.spec,
         "versions": [{"model": model, "weight": weight} for model, weight in shares.items()],
         "replicas": [{field: getattr(one, field) for field in fields} for one in live],

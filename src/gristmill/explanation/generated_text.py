@@ -21,9 +21,11 @@ Scoring = Generator[list[list[int]], list[np.ndarray], Explanation]
 
 
 class GeneratedText(NamedTuple):
-    """`nothing`: a token that stands for an empty prompt. `name`: the text of one token, its special tokens too."""
+    """`said`: of each token of the prompt, whether it may be taken away. `nothing`: a token that stands for an empty
+    prompt. `name`: the text of one token, special ones too."""
 
     prompt: Sequence[int]
+    said: Sequence[bool]
     answer: Sequence[int]
     decode: Decode
     name: Callable[[int], str]
@@ -41,7 +43,7 @@ def explain_text(subject: GeneratedText, target: int | None, options: Mapping[st
     check_names(options, ("units", "points"))
     most, points = whole(options, "units", 64, 2, 512), whole(options, "points", 8, 2, 64)
     chosen = _chosen(subject, target)
-    units = prompt_units(subject.prompt, subject.decode, subject.nothing, most)
+    units = prompt_units(subject.prompt, subject.said, subject.decode, subject.nothing, most)
     if not units.spans:
         raise Unprocessable(
             "The prompt has nothing but special tokens: there is nothing to explain by.", field="inputs"

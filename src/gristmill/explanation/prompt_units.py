@@ -11,7 +11,7 @@ Decode = Callable[[Sequence[int]], str]
 
 
 class PromptUnits(NamedTuple):
-    """`spans`: [start, stop) of each unit in `tokens`; what lies in none of them (a template's own marks) stays."""
+    """`spans`: [start, stop) of each unit in `tokens`; what lies in none of them (a template's own words) stays."""
 
     tokens: list[int]
     spans: list[tuple[int, int]]
@@ -26,12 +26,12 @@ class PromptUnits(NamedTuple):
         return [token for place, token in enumerate(self.tokens) if place not in gone] or [self.nothing]
 
 
-def prompt_units(tokens: Sequence[int], decode: Decode, nothing: int, most: int) -> PromptUnits:
-    """Each token where they are at most `most`, else words, else runs of words of equal length.
+def prompt_units(tokens: Sequence[int], said: Sequence[bool], decode: Decode, nothing: int, most: int) -> PromptUnits:
+    """Each token that was `said` where they are at most `most`, else words, else runs of words of equal length.
 
     `decode` gives a token's text, none for a special token, which is no unit.
     """
-    texts = [decode([token]) for token in tokens]
+    texts = [decode([token]) if own else "" for token, own in zip(tokens, said, strict=True)]
     spans = [(place, place + 1) for place, text in enumerate(texts) if text]
     if len(spans) > most:
         spans = _words(spans, texts)
@@ -41,7 +41,7 @@ def prompt_units(tokens: Sequence[int], decode: Decode, nothing: int, most: int)
 
 
 def _words(spans: list[tuple[int, int]], texts: list[str]) -> list[tuple[int, int]]:
-    """A word begins where a token begins with white space, or after a special token."""
+    """A word begins where a token begins with white space, or after what is no unit."""
     words: list[tuple[int, int]] = []
     for start, stop in spans:
         if words and words[-1][1] == start and not texts[start][0].isspace():
@@ -52,7 +52,7 @@ def _words(spans: list[tuple[int, int]], texts: list[str]) -> list[tuple[int, in
 
 
 def _unbroken(spans: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
-    """Runs between special tokens."""
+    """Runs between what is no unit."""
     runs: list[list[tuple[int, int]]] = []
     for span in spans:
         if runs and runs[-1][-1][1] == span[0]:

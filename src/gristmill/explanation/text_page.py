@@ -41,5 +41,5 @@ def _marked(name: str, value: tuple[float, float]) -> str:
 
 
 def shown(token: str) -> str:
-    """With what white space it is."""
-    return token.replace("\n", "\u21b5").replace("\t", "\u21e5").replace(" ", "\u2423")
+    """With what white space it is, in characters that every font has."""
+    return token.replace("\n", "\\n").replace("\t", "\\t").replace(" ", "\u00b7")

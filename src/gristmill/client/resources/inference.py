@@ -63,13 +63,19 @@ class Inference(Resource[D]):
         target: int | None = None,
         render: str | None = None,
         steps: int | None = None,
+        answer: str | None = None,
+        max_new_tokens: int | None = None,
     ) -> Steps[Document]:
-        """{"explanations": [...]}, one a row; `input` as for `predict`, `render` "png" or "html" adds a picture."""
+        """{"explanations": [...]}, one a row; `input` as for `predict`, `render` "png" or "html" adds a picture.
+
+        Of a language model `input` is a prompt or messages; it writes `max_new_tokens` itself without an `answer`.
+        """
         payload = input.read_bytes() if isinstance(input, Path) else input
-        wanted = {"method": method, "target": target, "render": render, "steps": steps}
+        wanted = {"method": method, "target": target, "render": render, "steps": steps,
+                  "answer": answer, "max_new_tokens": max_new_tokens}  # fmt: skip
         parameters = {key: value for key, value in wanted.items() if value is not None}
         body = _document(payload, parameters)
-        reply = yield Call("POST", f"/v2/models/{endpoint}/explain", _PLANE, json=body, timeout_s=120.0)
+        reply = yield Call("POST", f"/v2/models/{endpoint}/explain", _PLANE, json=body, timeout_s=600.0)
         return reply.document()
 
     @events

@@ -42,6 +42,11 @@ class LanguageTokenizer:
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=not rendered).ids
         return ids
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Of a rendered chat: [start, stop) of each token of it, in characters."""
+        found: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return found
+
     def decode(self, ids: Sequence[int]) -> str:
         """Without the special tokens."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)

@@ -48,8 +48,8 @@ class ExplainRequest:
     """See requests.Request. Its one delta is the explanation as JSON."""
 
     def __init__(
-        self, number: int, asked: GenerationRequest, writing: Job, tokenizer: LanguageTokenizer, vocabulary: int,
-        ids: Iterator[int],
+        self, number: int, asked: GenerationRequest, writing: Job, said: list[bool], tokenizer: LanguageTokenizer,
+        vocabulary: int, ids: Iterator[int],
     ) -> None:  # fmt: skip
         """`writing` writes the answer, unless `explain` is called before. Raises Unprocessable."""
         parameters = asked.explanation or {}
@@ -59,7 +59,7 @@ class ExplainRequest:
         self._picture, self._target = picture_of(parameters), target_of(parameters)
         self._options = {name: value for name, value in parameters.items() if name not in _OWN}
         self._number, self._writing, self._tokenizer = number, writing, tokenizer
-        self._vocabulary, self._ids = vocabulary, ids
+        self._said, self._vocabulary, self._ids = said, vocabulary, ids
         self._answer: list[int] = []  # as far as it is written
         self._waiting: deque[tuple[int, list[int]]] = deque()  # prompts by their place in `_scores`
         self._scores: list[list[float]] = []
@@ -74,7 +74,7 @@ class ExplainRequest:
         self._answer = answer
         tokenizer = self._tokenizer
         subject = GeneratedText(
-            self._writing.tokens, answer, tokenizer.decode, lambda token: tokenizer.token(token)[0],
+            self._writing.tokens, self._said, answer, tokenizer.decode, lambda token: tokenizer.token(token)[0],
             min(tokenizer.ends, default=0),
         )  # fmt: skip
         self._scoring = explain_text(subject, self._target, self._options)

@@ -117,7 +117,10 @@ class Generation:
         if answer is not None:
             asked = msgspec.structs.replace(asked, max_tokens=max(len(answer), 1))
         writing = self._job(asked, prompt, self._prompts.most_new(asked, prompt), 0)
-        request = ExplainRequest(message.request, asked, writing, self._tokenizer, self._vocabulary, self._ids)
+        request = ExplainRequest(
+            message.request, asked, writing, self._prompts.said(asked, prompt), self._tokenizer, self._vocabulary,
+            self._ids,
+        )  # fmt: skip
         if answer is not None:
             request.explain(answer)
         return request

@@ -37,13 +37,31 @@ class Prompts:
     def _chat(self, asked: GenerationRequest) -> Prompt:
         if self._template is None:
             raise Malformed("The model has no chat template: send a prompt to /v1/completions.", field="messages")
-        tools = asked.tools if asked.tool_choice != "none" else []
-        text = self._template.render(asked.messages or [], tools=tools, arguments=asked.template_arguments)
+        text = self._rendered(asked, self._template)
         opened = text.rstrip().endswith(MARKS[Kind.reasoning][0])
         tokens = self._tokenizer.encode(text, rendered=True)
         if not tokens:
             raise Malformed("The messages are empty: there is nothing to answer.", field="messages")
         return Prompt(tokens, Kind.reasoning if opened else Kind.answer)
+
+    def _rendered(self, asked: GenerationRequest, template: ChatTemplate) -> str:
+        tools = asked.tools if asked.tool_choice != "none" else []
+        return template.render(asked.messages or [], tools=tools, arguments=asked.template_arguments)
+
+    def said(self, asked: GenerationRequest, prompt: Prompt) -> list[bool]:
+        """Of each token of the prompt, whether somebody said it: a template's own words are nobody's."""
+        if asked.messages is None or self._template is None:
+            return [True] * len(prompt.tokens)
+        text = self._rendered(asked, self._template)
+        at, places = 0, []
+        for message in asked.messages:
+            content = str(message.get("content") or "").strip()
+            found = text.find(content, at)
+            if content and found >= 0:
+                at = found + len(content)
+                places.append((found, at))
+        return [any(start < end and stop > begin for begin, end in places)
+                for start, stop in self._tokenizer.offsets(text)]  # fmt: skip
 
     def most_new(self, asked: GenerationRequest, prompt: Prompt) -> int:
         """How many tokens the answer may have. Raises Malformed when the context has no room for them."""
