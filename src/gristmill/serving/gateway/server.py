@@ -19,7 +19,6 @@ from gristmill.serving.gateway.app import App, load_dialects
 from gristmill.serving.gateway.control import Control
 from gristmill.serving.gateway.protocol import PatientProtocol, close_late_clients
 from gristmill.serving.gateway.serving import Serving
-from gristmill.serving.gateway.sockets import listening_socket
 
 _log = logging.getLogger(__name__)
 _KEEP_ALIVE_S = 75  # longer than the 60 s after which common proxies drop an idle connection
@@ -80,7 +79,7 @@ async def _serve(spec: GatewaySpec) -> None:
     gc.freeze()  # what start-up made is never garbage: keep the collector from walking it
     gc.set_threshold(20_000, 20, 20)
     try:
-        await server.serve([listening_socket(spec.host, spec.port, spec.reuse_port)])
+        await server.serve([listening_socket(spec)])
     finally:
         control.close()
         for task in tasks:
@@ -108,3 +107,15 @@ def _first_snapshot(path: Path) -> Snapshot:
     except FileNotFoundError:
         _log.warning("there is no routes file yet: every model is unknown until the controller writes one")
         return Snapshot(0, (), ())
+
+
+def listening_socket(spec: GatewaySpec) -> socket.socket:
+    family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if spec.reuse_port:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((spec.host, spec.port))
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener

@@ -12,6 +12,7 @@ import grpc
 
 from gristmill.core.errors import GristmillError, Internal
 from gristmill.core.log import request_id as logged_request_id
+from gristmill.core.routes import RouteKey
 from gristmill.serving.gateway.call import Call
 from gristmill.serving.gateway.metering import RecordIds
 from gristmill.serving.gateway.rpc import methods, status
@@ -21,7 +22,7 @@ from gristmill.serving.gateway.serving import Serving
 from gristmill.serving.gateway.work import Answer
 
 _log = logging.getLogger(__name__)
-_sane_id = re.compile(rb"[A-Za-z0-9._:-]{1,128}").fullmatch
+_sane_id = re.compile(r"[A-Za-z0-9._:-]{1,128}").fullmatch
 SERVICE = f"{DESCRIPTOR.package}.GRPCInferenceService"
 _STREAM_AHEAD = 64  # messages of one stream that may be under way; then its client waits
 Act = Callable[[Call, bytes, float | None], Awaitable[Answer]]
@@ -92,7 +93,7 @@ class Door(grpc.GenericRpcHandler):
         record_id = self._ids.next()
         response = ModelStreamInferResponse()
         try:
-            call = Call(self._serving, self._serving.keys.authenticate(context.headers), record_id)
+            call = Call(self._serving, self._key(dict(context.invocation_metadata())), record_id)
             answered = await infer(call, message, context.time_remaining())
             response.infer_response.MergeFromString(answered.reply.body)
         except Exception as error:
@@ -101,14 +102,23 @@ class Door(grpc.GenericRpcHandler):
 
     async def admit(self, context: Any) -> tuple[Call, str]:
         """The call, and the id that the client sees; ends the call of who has no key."""
+        metadata = dict(context.invocation_metadata())
         record_id = self._ids.next()
-        own_id = context.headers.get(b"x-request-id")
-        shown_id = own_id.decode() if own_id is not None and _sane_id(own_id) else record_id
+        own_id = metadata.get("x-request-id")
+        shown_id = own_id if isinstance(own_id, str) and _sane_id(own_id) else record_id
         try:
-            return Call(self._serving, self._serving.keys.authenticate(context.headers), record_id), shown_id
+            return Call(self._serving, self._key(metadata), record_id), shown_id
         except GristmillError as error:
             await self._refuse(context, error, shown_id)
             raise
+
+    def _key(self, metadata: dict[str, str | bytes]) -> RouteKey:
+        sent = {
+            name.encode(): token.encode() if isinstance(token, str) else token
+            for name in ("authorization", "x-api-key")
+            if (token := metadata.get(name)) is not None
+        }
+        return self._serving.keys.authenticate(sent)
 
     async def _refuse(self, context: Any, error: Exception, shown_id: str) -> None:
         """Ends the call: `abort` raises."""
