@@ -81,7 +81,7 @@ def test_an_answer_names_its_request_and_its_model_and_stands_in_the_journal_onc
         (typed_request({"fp32_contents": [1]}, (2**40, 4)), "INVALID_ARGUMENT", "but 1 came"),
         (typed_request({"fp64_contents": [1, 2, 3, 4]}, (1, 4)), "INVALID_ARGUMENT", "belongs into fp32_contents"),
         (typed_request({}, (1, 4), datatype="FP16"), "INVALID_ARGUMENT", "raw_input_contents only"),
-        (messages.ModelInferRequest(model_name="tiny"), "INVALID_ARGUMENT", "'features' is missing"),
+        (messages.ModelInferRequest(model_name="tiny"), "INVALID_ARGUMENT", "missing: expected 'features'."),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_sentence(
@@ -89,6 +89,14 @@ def test_what_does_not_fit_is_refused_in_one_sentence(
 ) -> None:
     told = caller.infer(request_sent)
     assert (told.code, says in told.says) == (code, True), told
+
+
+def test_a_refusal_names_its_request_and_the_model_that_refused(caller: Caller) -> None:
+    told = caller.infer(raw_request(ROWS, name="colour"), metadata=(("x-request-id", "mine-8"),))
+    assert (told.metadata["x-request-id"], told.metadata["x-gristmill-model"]) == ("mine-8", "tiny@1")
+    nobody = caller.infer(raw_request(ROWS, "nobody"))
+    assert "x-gristmill-model" not in nobody.metadata
+    assert nobody.metadata["x-request-id"]
 
 
 def test_typed_contents_are_tensors_too(caller: Caller) -> None:

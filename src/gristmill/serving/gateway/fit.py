@@ -90,7 +90,8 @@ class InputFit:
         for name in self._order:
             tensor = given.get(name)
             if tensor is None:
-                raise Unprocessable(f"Input {name!r} is missing: expected {self._order}.", field=name)
+                names = ", ".join(map(repr, self._order))
+                raise Unprocessable(f"Input {name!r} is missing: expected {names}.", field=name)
             if rows and tensor.shape[0] != rows:
                 _refuse(name, f"{rows} rows as in {self._order[0]!r}", f"{tensor.shape[0]} rows")
             rows = tensor.shape[0]

@@ -66,7 +66,7 @@ class Door(grpc.GenericRpcHandler):
             try:
                 answered = await act(call, message, context.time_remaining())
             except Exception as error:
-                await self._refuse(context, error, shown_id)
+                await self._refuse(context, error, shown_id, call.model)
                 raise
             context.set_trailing_metadata(_trailing(answered, shown_id))
             return answered.reply.body
@@ -120,10 +120,11 @@ class Door(grpc.GenericRpcHandler):
         }
         return self._serving.keys.authenticate(sent)
 
-    async def _refuse(self, context: Any, error: Exception, shown_id: str) -> None:
+    async def _refuse(self, context: Any, error: Exception, shown_id: str, model: str = "") -> None:
         """Ends the call: `abort` raises."""
         told = _told(error, shown_id)
-        await context.abort(status.code(told), told.message, (*status.metadata(told), ("x-request-id", shown_id)))
+        metadata = (*status.metadata(told), *_named(shown_id, model))
+        await context.abort(status.code(told), told.message, metadata)
 
 
 def _told(error: Exception, shown_id: str) -> GristmillError:
@@ -137,6 +138,11 @@ def _told(error: Exception, shown_id: str) -> GristmillError:
 
 def _trailing(answered: Answer, shown_id: str) -> status.Metadata:
     named = tuple([(name.decode(), value.decode()) for name, value in answered.reply.headers])
-    if answered.model:
-        return (("x-request-id", shown_id), ("x-gristmill-model", answered.model), *named)
-    return (("x-request-id", shown_id), *named)
+    return (*_named(shown_id, answered.model), *named)
+
+
+def _named(shown_id: str, model: str) -> status.Metadata:
+    """Which request, and which version where one alone serves."""
+    if model:
+        return (("x-request-id", shown_id), ("x-gristmill-model", model))
+    return (("x-request-id", shown_id),)
