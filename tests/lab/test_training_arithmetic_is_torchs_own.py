@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
+from gristmill.frameworks.on_torch.losses import build_loss
+from gristmill.frameworks.on_torch.optimisers import build_optimiser
+from gristmill.frameworks.on_torch.regularisation import MovingAverage
 from gristmill.frameworks.schedules import build_schedule
 from gristmill.frameworks.torch.architectures.mlp import MLP
 from gristmill.frameworks.torch.architectures.shapes import Shapes
 from gristmill.frameworks.torch.architectures.text_classification import transformer
 from gristmill.frameworks.torch.gradients import integrated_gradients
-from gristmill.frameworks.torch.losses import build_loss
-from gristmill.frameworks.torch.optimisers import build_optimiser
-from gristmill.frameworks.torch.regularisation import MovingAverage
 from gristmill.tasks.recipe import Loss, Optimiser, Schedule
 
 STEPS = 40

@@ -49,6 +49,10 @@ def version_made(
     trained_here = run is not None and manifest.lineage.run == run
     datasets = list(manifest.lineage.datasets) if trained_here else []  # a bundle's that comes back were paid for
     tell(connection, events.version_made(tenant, manifest.name, version, run, datasets, at))
+    share = (manifest.lineage.recipe or {}).get("base_share")
+    if trained_here and manifest.lineage.parent and share:
+        child = f"{manifest.name}@{version}"
+        tell(connection, events.cost_inherited(tenant, child, manifest.lineage.parent, str(share), at))
 
 
 def version_retired(connection: Connection, tenant: str, model: str, version: int, at: float) -> None:

@@ -14,7 +14,7 @@ from gristmill.core.ids import check_name
 from gristmill.core.types import DTYPES, Resources, RunKind, Told
 from gristmill.data import records as datasets
 from gristmill.registry import versions
-from gristmill.tasks.recipe import parse_recipe
+from gristmill.tasks.recipe import Recipe, parse_recipe
 
 if TYPE_CHECKING:
     from gristmill.control.platform import Platform
@@ -90,6 +90,7 @@ def _train(platform: Platform, connection: records.Connection, tenant: str, aske
     dataset = datasets.get(connection, tenant, recipe.data.dataset, recipe.data.version)
     pinned = recipe.model_dump(mode="json")
     pinned["data"]["version"] = dataset.version
+    pinned["base"] = _base(connection, tenant, recipe)
     resources = Resources(recipe.resources.cores, recipe.resources.memory, recipe.resources.gpus)
     priority = recipe.priority if asked.priority is None else asked.priority
     request = {
@@ -98,6 +99,19 @@ def _train(platform: Platform, connection: records.Connection, tenant: str, aske
         "code": _kept(platform, tenant, recipe.model, asked.code),
     }
     return Wanted(RunKind.train, recipe.name, request, resources, priority)
+
+
+def _base(connection: records.Connection, tenant: str, recipe: Recipe) -> str | None:
+    """The version's number is fixed now. Raises NotFound, Unprocessable."""
+    if recipe.base is None:
+        return None
+    base = versions.resolve(connection, tenant, recipe.base)
+    if base.manifest.framework != recipe.framework:
+        raise Unprocessable(
+            f"The base {base.reference} is a version of {base.manifest.framework}, and the recipe's framework is "
+            f"{recipe.framework}.", field="base", got=base.manifest.framework, expected=recipe.framework,
+        )  # fmt: skip
+    return base.reference
 
 
 def _kept(platform: Platform, tenant: str, model: str | None, code: str | None) -> str | None:

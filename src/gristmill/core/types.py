@@ -153,6 +153,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     own_code: str | None = None  # train: the blob of the recipe's model code
     model: str | None = None  # the name that a train run's version gets
     dataset: DatasetRef | None = None
+    base: VersionRef | None = None  # train: the version that the recipe starts from
     version: VersionRef | None = None  # evaluate, explain: the subject
     against: VersionRef | None = None  # evaluate: the rival of the paired test
     imported: ImportRef | None = None  # import

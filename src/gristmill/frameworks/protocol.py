@@ -41,6 +41,7 @@ class TrainJob(NamedTuple):
     resources: Resources
     checkpoint_every_s: float
     own: OwnCode | None = None  # what builds the model in the architecture's place
+    base: Path | None = None  # the verified bundle of the version that is trained on
 
 
 class Watcher(Protocol):

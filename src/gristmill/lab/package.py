@@ -64,7 +64,8 @@ def _manifest(training: Training, signature: Signature, metrics: dict[str, float
     spec, dataset = training.spec, training.spec.dataset
     assert dataset is not None
     lineage = Lineage(
-        spec.id, (f"{dataset.name}@{dataset.version}",), (dataset.digest,), spec.recipe, spec.code
+        spec.id, (f"{dataset.name}@{dataset.version}",), (dataset.digest,), spec.recipe, spec.code,
+        training.base,
     )  # fmt: skip
     return Manifest(
         name=spec.model or training.recipe.name,

@@ -8,6 +8,7 @@ from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import RunSpec
 from gristmill.frameworks.protocol import OwnCode, Split, Trainer, TrainJob
+from gristmill.lab.base import open_base
 from gristmill.lab.events import Events, Heartbeat
 from gristmill.lab.loading import load_examples, share
 from gristmill.lab.package import WEIGHTS, Packaged, package
@@ -27,7 +28,8 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
     events.write("message", message=f"loading {spec.dataset.name}@{spec.dataset.version}")
     splits = load_examples(spec.dataset, Blobs(spec.blobs_url), task, recipe.data.target)
     splits = splits._replace(train=share(splits.train, recipe.data))
-    preprocessing = task.fit_preprocessing(splits.train, recipe.preprocessing)
+    base = open_base(spec, recipe, task.signature(splits.train))
+    preprocessing = base.preprocessing if base else task.fit_preprocessing(splits.train, recipe.preprocessing)
     job = TrainJob(
         recipe,
         _split(preprocessing, splits.train),
@@ -39,12 +41,17 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
         spec.resources,
         spec.checkpoint_every_s,
         _own_code(spec, recipe, folder),
+        base.folder if base else None,
     )
     trainer: Trainer = plugins.load("trainers", recipe.framework)()
     bundle = folder / "bundle"
     trained = trainer.train(job, events, bundle / WEIGHTS)
     events.write("message", message="packaging")
-    return package(Training(spec, recipe, task, splits, preprocessing, trained), bundle, heartbeat.use())
+    return package(
+        Training(spec, recipe, task, splits, preprocessing, trained, base.reference if base else None),
+        bundle,
+        heartbeat.use(),
+    )
 
 
 def _own_code(spec: RunSpec, recipe: Recipe, folder: Path) -> OwnCode | None:

@@ -19,3 +19,4 @@ class Training(NamedTuple):
     splits: Splits
     preprocessing: Preprocessing
     trained: Trained
+    base: str | None  # NAME@VERSION that it was trained on

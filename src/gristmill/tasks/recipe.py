@@ -40,6 +40,18 @@ class Architecture(BaseModel):
     name: str = Field(description="mlp, cnn, bilstm, bigru, transformer")
 
 
+class Adapter(_Part):
+    """Low-rank adaptation (Hu et al., ICLR 2022, "LoRA"): the base stays as it is until what was learned is added."""
+
+    name: Literal["lora"] = Field("lora", description="lora")
+    rank: Count = Field(8, description="of the update of each matrix")
+    alpha: Positive = Field(16.0, description="the update is scaled by alpha / rank")
+    dropout: Fraction = Field(0.0, description="before the update")
+    targets: list[str] | None = Field(
+        None, description="layers by the ends of their names; all linear ones where absent"
+    )
+
+
 class Loss(_Part):
     name: Literal["cross-entropy", "focal", "bce", "mse", "mae", "huber"] | None = Field(
         None, description="the task's default where absent"
@@ -121,6 +133,15 @@ class Recipe(_Part):
     model: str | None = Field(
         None, description="own model code, path/to/model.py:function; architecture then holds the function's options"
     )
+    base: str | None = Field(
+        None, description="version to start from, such as minilm@1; its architecture and its preprocessing are kept"
+    )
+    base_share: Fraction = Field(
+        0.0, description="share of the base's capitalised cost that the new version takes over"
+    )
+    adapter: Adapter | None = Field(
+        None, description="train a low-rank adapter of the base; all of its weights where absent"
+    )
     architecture: Architecture
     loss: Loss = Loss()
     optimiser: Optimiser = Optimiser()
@@ -132,11 +153,12 @@ class Recipe(_Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _own_code_needs_no_architecture(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or not values.get("model"):
+    def _own_code_and_a_base_need_no_architecture(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or not (values.get("model") or values.get("base")):
             return values
         given = values.get("architecture") or {}
-        return values | {"architecture": {"name": "own"} | given} if isinstance(given, dict) else values
+        name = {"name": "own" if values.get("model") else "base"}
+        return values | {"architecture": name | given} if isinstance(given, dict) else values
 
     @field_validator("model")
     @classmethod
@@ -182,10 +204,24 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield f"architecture.name: the model code builds the model, so {recipe.architecture.name} cannot"
     if recipe.architecture.name == "own" and not recipe.model:
         yield "architecture.name: own needs model, the file and function that build it"
+    yield from _of_a_base(recipe)
     if recipe.optimiser.nesterov and (recipe.optimiser.name != "sgd" or not recipe.optimiser.momentum):
         yield "optimiser.nesterov: needs sgd with momentum"
     if recipe.training.precision == "fp16" and not recipe.resources.gpus:
         yield "training.precision: fp16 needs a GPU; use bf16 or fp32 on a processor"
+
+
+def _of_a_base(recipe: Recipe) -> Iterator[str]:
+    if recipe.model and recipe.base:
+        yield "base: the model code builds the model; keep one of model and base"
+    if recipe.base and recipe.architecture.name != "base":
+        yield f"architecture.name: the base brings its architecture, so {recipe.architecture.name} cannot"
+    if recipe.architecture.name == "base" and not recipe.base:
+        yield "architecture.name: base needs base, the version to start from"
+    if recipe.adapter and not recipe.base:
+        yield "adapter: adapts a base; name the version with base"
+    if recipe.base_share and not recipe.base:
+        yield "base_share: is of a base; name the version with base"
 
 
 def read_recipe(text: str) -> Recipe:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +16,16 @@ from torch import Tensor, nn
 from gristmill.core.errors import Unprocessable
 from gristmill.core.files import write_atomic
 from gristmill.frameworks.architectures import Shapes, chosen
+from gristmill.frameworks.on_torch.data import DeviceSplit
+from gristmill.frameworks.on_torch.determinism import make_deterministic
+from gristmill.frameworks.on_torch.losses import build_loss
+from gristmill.frameworks.on_torch.optimisers import build_optimiser
+from gristmill.frameworks.on_torch.regularisation import MovingAverage, mixed_loss, penalty
+from gristmill.frameworks.on_torch.state import TrainingState
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.torch.architectures.shapes import build
 from gristmill.frameworks.torch.architectures.tabular_regression import ScaledMLP
-from gristmill.frameworks.torch.data import DeviceSplit
-from gristmill.frameworks.torch.losses import build_loss
-from gristmill.frameworks.torch.optimisers import build_optimiser
 from gristmill.frameworks.torch.own_model import build_module, save_program
-from gristmill.frameworks.torch.regularisation import MovingAverage, mixed_loss, penalty
-from gristmill.frameworks.torch.state import TrainingState
 from gristmill.frameworks.training import Course, Progress, check_finite
 
 WEIGHTS = "model.safetensors"
@@ -37,7 +37,7 @@ class TorchTrainer:
     """See frameworks/protocol.Trainer."""
 
     def train(self, job: TrainJob, watcher: Watcher, weights: Path) -> Trained:
-        _make_deterministic(job)
+        make_deterministic(job)
         course = Course(job, watcher)
         learner = TorchLearner(job, course)
         course.run(learner)
@@ -180,10 +180,3 @@ def example_of(job: TrainJob) -> Tensor:
 def predict(module: nn.Module, split: DeviceSplit) -> Tensor:
     """Float32 outputs of every row, in order."""
     return torch.cat([module(x).float() for x, _ in split.batches(_EVALUATION_ROWS)])
-
-
-def _make_deterministic(job: TrainJob) -> None:
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
-    torch.use_deterministic_algorithms(True, warn_only=bool(job.resources.gpus))
-    torch.set_num_threads(max(1, int(job.resources.cores)))
-    torch.manual_seed(job.seed)

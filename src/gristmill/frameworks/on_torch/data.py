@@ -14,11 +14,12 @@ from gristmill.frameworks.protocol import Split
 class DeviceSplit:
     """Inputs and targets as tensors, indexed in place: no loader, no collation, no copies by row."""
 
-    def __init__(self, split: Split, device: torch.device) -> None:
+    def __init__(self, split: Split, device: torch.device, padding: int = 0) -> None:
         (values,) = split.inputs.values()
         self.x = torch.from_numpy(np.ascontiguousarray(values)).to(device)
         self.y = torch.from_numpy(np.ascontiguousarray(split.targets)).to(device)
         self._padded = values.dtype == np.int64  # token ids: a batch is cut to its longest row
+        self._padding = padding
 
     def __len__(self) -> int:
         return len(self.y)
@@ -37,4 +38,4 @@ class DeviceSplit:
         return self._cut(self.x.index_select(0, places)), self.y.index_select(0, places)
 
     def _cut(self, x: Tensor) -> Tensor:
-        return x[:, : max(1, int((x != 0).any(dim=0).sum()))] if self._padded else x
+        return x[:, : max(1, int((x != self._padding).any(dim=0).sum()))] if self._padded else x

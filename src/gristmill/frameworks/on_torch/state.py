@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gristmill.frameworks.torch.regularisation import MovingAverage
+from gristmill.frameworks.on_torch.regularisation import MovingAverage
 
 
 class TrainingState:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gristmill.frameworks.torch.losses import LossFunction
+from gristmill.frameworks.on_torch.losses import LossFunction
 from gristmill.tasks.recipe import Regularisation
 
 
