@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -68,14 +69,54 @@ def test_a_classifier_gets_its_labels_and_keeps_its_own_softmax(rig: Rig, tmp_pa
     assert answers == ["abc"[place] for place in expected.argmax(axis=1)]
 
 
-@pytest.mark.parametrize("labels", [["yes"], ["no", "yes"]])
-def test_a_classifier_of_a_single_output_is_refused_with_the_way_out(
-    rig: Rig, tmp_path: Path, labels: list[str]
-) -> None:
-    module = torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.Sigmoid()).eval()
+def single_output(path: Path, *, sigmoid: bool = True) -> Any:
+    """A `.pt2` classifier whose one output tells of the second class."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(4, 1), torch.nn.Sigmoid() if sigmoid else torch.nn.Identity()).eval()
     batch = {0: torch.export.Dim("batch", min=1)}
-    torch.export.save(torch.export.export(module, (torch.randn(2, 4),), dynamic_shapes=(batch,)), tmp_path / "m.pt2")
-    with pytest.raises(Unprocessable, match="has a single one: give it two outputs, or import it with --task tensors"):
+    torch.export.save(torch.export.export(module, (torch.randn(2, 4),), dynamic_shapes=(batch,)), path)
+    return module
+
+
+def test_a_sigmoid_of_one_output_answers_with_both_classes(rig: Rig, tmp_path: Path) -> None:
+    module = single_output(tmp_path / "m.pt2")
+    found = rig.bring(tmp_path / "m.pt2", task="tabular-classification", labels=["no", "yes"])
+    with torch.no_grad():
+        yes = module(torch.from_numpy(X)).numpy()
+    outputs = found.version.outputs({"features": X})
+    np.testing.assert_allclose(outputs["probabilities"], np.concatenate([1 - yes, yes], axis=1), rtol=1e-5)
+    answers = found.version.task.answers(outputs, found.manifest.signature, {})
+    assert answers == ["yes" if one > 0.5 else "no" for one in yes[:, 0]]
+    assert found.manifest.signature.outputs[0].shape == (-1, 2)
+
+
+def test_a_keras_sigmoid_is_explained_by_gradients_that_add_up(rig: Rig, tmp_path: Path) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, activation="sigmoid")])
+    model.save(tmp_path / "m.keras")
+    version = rig.bring(tmp_path / "m.keras", task="tabular-classification", labels=["no", "yes"]).version
+    expected = model.predict(X, verbose=0)
+    both = version.outputs({"features": X})["probabilities"]
+    np.testing.assert_allclose(both, np.concatenate([1 - expected, expected], axis=1), rtol=1e-5)
+    inputs = version.preprocessing.apply({"features": X})
+    ((name, values),) = inputs.items()
+    for target in (0, 1):
+        targets = np.full(len(X), target)
+        found, _ = version.runtime.integrated_gradients(inputs, {name: np.zeros_like(values)}, targets, 64)
+        gained = both[:, target] - version.outputs({"features": np.zeros_like(X)})["probabilities"][:, target]
+        np.testing.assert_allclose(found[name].sum(axis=1), gained, atol=1e-4)
+
+
+@pytest.mark.parametrize(("sigmoid", "labels", "says"), [
+    (False, ["no", "yes"], "leaves 0 to 1: end it in a sigmoid, give it two outputs, or import it with --task tensors"),
+    (True, ["yes"], "The model has 2 classes, and there are 1 labels"),
+])  # fmt: skip
+def test_a_single_output_that_is_no_probability_or_has_no_two_names_is_refused(
+    rig: Rig, tmp_path: Path, sigmoid: bool, labels: list[str], says: str
+) -> None:
+    single_output(tmp_path / "m.pt2", sigmoid=sigmoid)
+    with pytest.raises(Unprocessable, match=says):
         rig.bring(tmp_path / "m.pt2", task="tabular-classification", labels=labels)
     assert rig.left_over() == set()
 

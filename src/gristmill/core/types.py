@@ -85,7 +85,9 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: tuple[str, ...] | None = None  # class names in the order of the outputs' last dimension
     features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input
     target: str | None = None
-    scores: str = "logits"  # what a classifier itself gives: `logits`, or `probabilities` where its softmax is inside
+    # what a classifier itself gives: `logits`; `probabilities` where its softmax is inside; `probability`, that of the
+    # second class alone, where it ends in a sigmoid
+    scores: str = "logits"
     language: LanguageFacts | None = None  # of a version that generates text
 
 

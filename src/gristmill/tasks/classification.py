@@ -25,6 +25,8 @@ class Classification:
         scores = only(model_output)
         if signature.scores == "probabilities":
             return {"probabilities": scores}
+        if signature.scores == "probability":
+            return {"probabilities": np.concatenate([1 - scores, scores], axis=-1)}
         shifted = scores - scores.max(axis=-1, keepdims=True)
         np.exp(shifted, out=shifted)
         shifted /= shifted.sum(axis=-1, keepdims=True)
@@ -39,22 +41,26 @@ def probability_outputs(labels: Sequence[str]) -> tuple[TensorSpec, ...]:
 
 
 def adopted_labels(model: ModelTensors) -> tuple[str, ...]:
-    """The class names of a model that gives one tensor [N, K]. Raises Unprocessable when they are not K."""
+    """The class names of a model that gives one tensor [N, K], or the second class's probability [N, 1].
+
+    Raises Unprocessable when they are not K.
+    """
     shapes = [spec.shape for spec in model.outputs]
     if len(shapes) != 1 or len(shapes[0]) != 2:
         raise Unprocessable(
             f"A classifier gives one tensor of shape [-1, K], and this model gives {shapes_of(model.outputs)}: "
             "import it with --task tensors.", field="task",
         )  # fmt: skip
-    if shapes[0][1] == 1:
+    single = shapes[0][1] == 1
+    if single and (model.outputs[0].low, model.outputs[0].high) != (0.0, 1.0):
         raise Unprocessable(
-            "A classifier has an output for each class, and this model has a single one: give it two outputs, or "
-            "import it with --task tensors.", field="task",
+            "A classifier of a single output gives a probability, and this one leaves 0 to 1: end it in a sigmoid, "
+            "give it two outputs, or import it with --task tensors.", field="task",
         )  # fmt: skip
     if model.labels is None:
         raise Unprocessable("The file does not name its classes: give --labels FILE with one name a line.",
                             field="labels")  # fmt: skip
-    classes = shapes[0][1]
+    classes = 2 if single else shapes[0][1]
     if classes not in (-1, len(model.labels)):
         raise Unprocessable(f"The model has {classes} classes, and there are {len(model.labels)} labels.",
                             field="labels", expected=classes, got=len(model.labels))  # fmt: skip

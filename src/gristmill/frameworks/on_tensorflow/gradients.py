@@ -56,4 +56,6 @@ class Path:
 
 def probabilities(output: Any, scores: str) -> Any:
     """What a classification answers with of its model's output; values of a regression as they are."""
+    if scores == "probability":
+        return tf.concat([1 - output, output], axis=1)
     return tf.nn.softmax(output) if output.shape[1] != 1 and scores == "logits" else output

@@ -24,7 +24,15 @@ from gristmill.lab.events import Events
 from gristmill.lab.imports import formats
 from gristmill.lab.imports.card import import_card
 from gristmill.lab.imports.source import opened, safe_name
-from gristmill.lab.imports.trial import ROWS, Trial, are_probabilities, matching_inputs, random_inputs, try_out
+from gristmill.lab.imports.trial import (
+    ROWS,
+    Trial,
+    are_probabilities,
+    is_probability,
+    matching_inputs,
+    random_inputs,
+    try_out,
+)
 from gristmill.lab.loading import open_version
 from gristmill.lab.package import WEIGHTS, Packaged, seal
 from gristmill.tasks.preprocessing import Preprocessing, encode_preprocessing
@@ -71,7 +79,9 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     signature, preprocessing = adopting.adopt(
         ModelTensors(inputs, outputs, ref.told.labels or imported.labels, ref.told.mean, ref.told.std)
     )
-    if are_probabilities(trial.outputs):
+    if outputs[0].high is not None and signature.labels is not None:
+        signature = msgspec.structs.replace(signature, scores="probability")
+    elif are_probabilities(trial.outputs):
         signature = msgspec.structs.replace(signature, scores="probabilities")
     manifest = _manifest(spec, ref, imported, signature)
     write_atomic(bundle / PREPROCESSING, encode_preprocessing(_chosen(imported, preprocessing)))
@@ -112,10 +122,13 @@ def _try(draft: Manifest, imported: Imported, bundle: Path, spec: RunSpec) -> tu
     runtime = kind.load(bundle, draft, spec.resources)
     try:
         trial, outputs = try_out(imported.inputs, runtime.infer)
+        single = draft.signature.task != "tensors" and is_probability(imported.inputs, trial, runtime.infer)
     finally:
         runtime.close()
     if len(outputs) == 1 and imported.outputs:
         outputs = (msgspec.structs.replace(outputs[0], name=imported.outputs[0].name),)
+    if single:
+        outputs = (msgspec.structs.replace(outputs[0], low=0.0, high=1.0),)
     return trial, outputs
 
 

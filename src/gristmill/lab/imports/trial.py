@@ -12,6 +12,7 @@ from gristmill.core.types import DTYPES, TensorSpec
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 ROWS = 4
+_MANY_ROWS = 256
 _SEED = 20170612
 _TEXT = (b"Every miller draws water to his own mill.", b"All is grist.", b"The mill cannot grind with past water.")
 # Sizes for free dimensions and an end for whole numbers (token ids, masks), tried until the model takes them.
@@ -62,7 +63,7 @@ def try_out(
     raise Unprocessable(f"The model does not answer random inputs that fit its signature: {reason}.", field="inputs")
 
 
-def _answers(infer: Callable[[Tensors], ModelOutput], inputs: Tensors) -> tuple[Tensors, str]:
+def _answers(infer: Callable[[Tensors], ModelOutput], inputs: Tensors, rows: int = ROWS) -> tuple[Tensors, str]:
     """The outputs, or why there are none."""
     try:
         output = infer(inputs)
@@ -72,8 +73,8 @@ def _answers(infer: Callable[[Tensors], ModelOutput], inputs: Tensors) -> tuple[
         return {}, str(error).strip().split("\n", 1)[0][:200].rstrip(".")
     outputs = {"output": output} if isinstance(output, np.ndarray) else output
     for name, values in outputs.items():
-        if values.shape[:1] != (ROWS,):
-            return {}, f"output {name!r} has the shape {list(values.shape)} for {ROWS} rows, and the batch comes first"
+        if values.shape[:1] != (rows,):
+            return {}, f"output {name!r} has the shape {list(values.shape)} for {rows} rows, and the batch comes first"
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             return {}, f"output {name!r} is not finite"
     return outputs, ""
@@ -85,6 +86,14 @@ def are_probabilities(outputs: Tensors) -> bool:
         return False
     (values,) = outputs.values()
     return bool(values.ndim == 2 and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3))
+
+
+def is_probability(specs: Sequence[TensorSpec], trial: Trial, infer: Callable[[Tensors], ModelOutput]) -> bool:
+    """One tensor [N, 1] that stays within 0 and 1 on many rows: a sigmoid is inside."""
+    if [values.shape[1:] for values in trial.outputs.values()] != [(1,)]:
+        return False
+    outputs, reason = _answers(infer, random_inputs(specs, _MANY_ROWS, trial.free, trial.end), _MANY_ROWS)
+    return not reason and all(bool(((values >= 0) & (values <= 1)).all()) for values in outputs.values())
 
 
 def _spec(name: str, values: np.ndarray, doubled: np.ndarray | None) -> TensorSpec:
