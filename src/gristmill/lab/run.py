@@ -14,6 +14,7 @@ import msgspec
 from gristmill.core import log
 from gristmill.core.errors import GristmillError, Unprocessable
 from gristmill.core.processes import claim
+from gristmill.core.threads import yield_early
 from gristmill.core.types import RunKind, RunResult, RunSpec, RunState
 from gristmill.frameworks.protocol import Cancelled
 from gristmill.lab.evaluation import evaluate_run
@@ -29,6 +30,7 @@ Outcome = Callable[[RunSpec, Path, Events, Heartbeat], RunResult]
 def main(folder: Path) -> int:
     """Exit status 0 when a result was written, 1 when not even that was possible."""
     claim(folder)
+    yield_early()
     log.configure()
     spec = msgspec.json.decode((folder / "run.json").read_bytes(), type=RunSpec)
     log.request_id.set(spec.id)
