@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
 from gristmill.frameworks.sampling import Drawn, draw_all
 from gristmill.frameworks.sequences import OpenSequence, common
+from gristmill.frameworks.transformers.adapters import Adapters, Lora
 from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.frameworks.transformers.rows import NAME, Piece, Rows, Step, attention, plan
 
@@ -25,12 +26,30 @@ _SHORTEST_REUSE = 8  # tokens of a common beginning; fewer are sooner computed t
 _OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
 
 
+class _Row(NamedTuple):
+    """What an ended sequence left: tokens that were computed, and with which adapter."""
+
+    tokens: list[int]
+    lora: Lora | None
+
+
+class _Open(OpenSequence):
+    def __init__(self, job: Job, lora: Lora | None) -> None:
+        super().__init__(job)
+        self.lora = lora
+
+    @property
+    def row(self) -> _Row:
+        return _Row(self.tokens[: self.computed], self.lora)
+
+
 class TransformersGenerator:
     """See frameworks/generation.Generator.
 
     Rows 0 to n - 1 are under way, so that their keys are one view. Behind them stand rows of ended sequences, the
-    latest first: a prompt that begins as one of them is computed from there on. (Batches that change at every step: Yu
-    et al., OSDI 2022, "Orca"; reuse of beginnings: Zheng et al., NeurIPS 2024, "SGLang", without its tree.)
+    latest first: a prompt that begins as one of them, with the same adapter, is computed from there on. (Batches that
+    change at every step: Yu et al., OSDI 2022, "Orca"; reuse of beginnings: Zheng et al., NeurIPS 2024, "SGLang",
+    without its tree.)
     """
 
     def __init__(self, model: Any, context_length: int, memory_bytes: int) -> None:
@@ -40,9 +59,10 @@ class TransformersGenerator:
         parameter = next(model.parameters())
         self._device = parameter.device
         self._rows = Rows(_ROWS, memory_bytes, parameter.dtype, self._device)
-        self._waiting: deque[OpenSequence] = deque()
-        self._active: list[OpenSequence] = []
-        self._ended: list[list[int]] = []  # tokens computed in the rows behind the active ones
+        self._waiting: deque[_Open] = deque()
+        self._active: list[_Open] = []
+        self._ended: list[_Row] = []  # behind the active ones
+        self._adapters = Adapters(self._model)
         self._logits([0], [0], plan(self._rows, (), (Piece(0, 0, 1),)), [0])
         if not self._rows.bytes_a_token:
             raise Unprocessable(_OWN_ATTENTION, field="architectures")
@@ -62,9 +82,7 @@ class TransformersGenerator:
         return bool(self._active or self._waiting)
 
     def submit(self, job: Job) -> None:
-        if job.adapter is not None:
-            raise Unprocessable(f"There is no adapter {job.adapter!r} on this model.", field="model")
-        self._waiting.append(OpenSequence(job))
+        self._waiting.append(_Open(job, None if job.adapter is None else self._adapters.find(job.adapter)))
 
     @torch.inference_mode()
     def cancel(self, id: int) -> None:
@@ -99,31 +117,34 @@ class TransformersGenerator:
         self._ended = self._ended[: self._fitting() - len(self._active)]
         self._rows.reserve(max((len(one.tokens) for one in self._active), default=1))
 
-    def _fitting(self, *more: OpenSequence) -> int:
+    def _fitting(self, *more: _Open) -> int:
         return self._rows.fitting(max((len(one.tokens) for one in (*self._active, *more)), default=1))
 
-    def _enter(self, one: OpenSequence) -> None:
+    def _enter(self, one: _Open) -> None:
         """Give it the row behind the active ones, with what an earlier prompt left there that fits."""
-        source, shared = self._longest_beginning(one.tokens)
+        source, shared = self._longest_beginning(one)
         copied = self._rows.read(source, shared) if shared else []
         row, ended = len(self._active), len(self._ended)
         if ended:  # its first stands in that row: it moves behind the last, or takes the place of the last
             free = row + ended if row + ended < self._rows.count else row + ended - 1
-            self._rows.swap(row, free, len(self._ended[0]))
+            self._rows.swap(row, free, len(self._ended[0].tokens))
             self._ended = [*self._ended[1 : free - row], self._ended[0]] if free > row else []
         if shared:
             self._rows.write(row, copied)
             one.begin_at(shared)
         self._active.append(one)
 
-    def _longest_beginning(self, tokens: Sequence[int]) -> tuple[int, int]:
+    def _longest_beginning(self, wanted: _Open) -> tuple[int, int]:
         """The row that shares the most tokens with the beginning, and how many; the last token is always computed."""
-        held = [one.tokens[: one.computed] for one in self._active] + self._ended
-        shared, row = max(((common(one, tokens), row) for row, one in enumerate(held)), default=(0, 0))
-        shared = min(shared, len(tokens) - 1)
+        held = [*(one.row for one in self._active), *self._ended]
+        shared, row = max(
+            ((common(one.tokens, wanted.tokens), row) for row, one in enumerate(held) if one.lora is wanted.lora),
+            default=(0, 0),
+        )
+        shared = min(shared, len(wanted.tokens) - 1)
         return (row, shared) if shared >= _SHORTEST_REUSE else (0, 0)
 
-    def _decoding_first(self) -> list[OpenSequence]:
+    def _decoding_first(self) -> list[_Open]:
         """Bring the sequences that decode into the first rows."""
         decoding = [one for one in self._active if one.decoding]
         for place, one in enumerate(decoding):
@@ -140,7 +161,7 @@ class TransformersGenerator:
         self._rows.swap(place, last, max(one.computed, other.computed))
         self._active[place] = other
         self._active.pop()
-        self._ended.insert(0, one.tokens[: one.computed])
+        self._ended.insert(0, one.row)
 
     # Computing
 
@@ -153,18 +174,21 @@ class TransformersGenerator:
                 room -= tokens
         return pieces
 
-    def _compute(self, decoding: list[OpenSequence], pieces: list[Piece]) -> Iterable[tuple[OpenSequence, Drawn]]:
+    def _compute(self, decoding: list[_Open], pieces: list[Piece]) -> Iterable[tuple[_Open, Drawn]]:
         """One forward pass; a token for each that decodes and for each whose prompt is whole now."""
         tokens = [one.tokens[-1] for one in decoding]
         positions = [one.computed for one in decoding]
+        owners = [(one.lora, 1) for one in decoding]
         lengths, wanted, drawing = list(positions), list(range(len(decoding))), list(decoding)
         for piece in pieces:
             one = self._active[piece.row]
             tokens += one.tokens[piece.start : piece.stop]
             positions += range(piece.start, piece.stop)
+            owners.append((one.lora, piece.tokens))
             if piece.stop == one.prompt:
                 wanted.append(len(tokens) - 1)
                 drawing.append(one)
+        self._adapters.lay(owners)
         logits = self._logits(tokens, positions, plan(self._rows, lengths, pieces), wanted or [0])
         for one in decoding:
             one.computed += 1
@@ -186,10 +210,11 @@ class TransformersGenerator:
     # Adapters
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        raise Unprocessable("Adapters are not loaded by this engine yet.", field="adapter")
+        self._adapters.load(name, folder)
 
     def unload_adapter(self, name: str) -> None:
-        raise Unprocessable(f"There is no adapter {name!r} on this model.", field="adapter")
+        gone = self._adapters.unload(name)
+        self._ended = [_Row([], None) if row.lora is gone is not None else row for row in self._ended]
 
     def close(self) -> None:
         del self._model
