@@ -52,6 +52,9 @@ def import_(
         Any, typer.Option(metavar="NUMBERS", help="Of a picture's channels, as fractions of 1.", parser=_numbers)
     ] = None,
     std: Annotated[Any, typer.Option(metavar="NUMBERS", help="The same for their spread.", parser=_numbers)] = None,
+    base: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="Of a LoRA adapter's folder: what it adapts.")
+    ] = None,
     licence: Annotated[str | None, typer.Option(help="The model's licence, where the file does not say.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,6 +67,7 @@ def import_(
         "architecture": architecture,
         "mean": mean,
         "std": std,
+        "base": base,
         "licence": licence,
     }
     with connect() as client:
@@ -95,6 +99,7 @@ def _imported(version: dict[str, Any]) -> RenderableType:
         "runtime": manifest["runtime"],
         "task": version["task"],
         "parameters": f"{manifest['parameters']:,}",
+        "adapts": manifest["lineage"].get("parent"),
         **tensors(manifest["signature"]),
         "licence": manifest.get("licence") or "not stated",
     }

@@ -152,7 +152,8 @@ def _import(platform: Platform, connection: records.Connection, tenant: str, ask
         if spec.dtype not in (*DTYPES, "BYTES"):
             raise Unprocessable(f"Input {spec.name!r} has the unknown datatype {spec.dtype!r}: known are "
                                 f"{', '.join(DTYPES)}, BYTES.", field="inputs", got=spec.dtype)  # fmt: skip
-    request = {"source": asked.source, "upload": asked.upload, "told": msgspec.to_builtins(asked.told)}
+    base = versions.resolve(connection, tenant, asked.told.base).reference if asked.told.base else None
+    request = {"source": asked.source, "upload": asked.upload, "told": msgspec.to_builtins(asked.told), "base": base}
     return Wanted(RunKind.import_, asked.told.name or asked.source, request, asked.resources, asked.priority)
 
 

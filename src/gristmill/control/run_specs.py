@@ -28,7 +28,7 @@ def spec_of(platform: Platform, run: Run, code: str) -> RunSpec:
         own_code=request.get("code"),
         model=run.name if recipe else None,
         dataset=_dataset(platform, run.tenant, request.get("dataset")),
-        base=_unpacked(platform, run.tenant, recipe.get("base") if recipe else None),
+        base=_unpacked(platform, run.tenant, (recipe or request).get("base")),
         version=_unpacked(platform, run.tenant, request.get("version")),
         against=_unpacked(platform, run.tenant, request.get("against")),
         imported=_imported(platform, run) if run.kind == RunKind.import_ else None,

@@ -155,7 +155,7 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     own_code: str | None = None  # train: the blob of the recipe's model code
     model: str | None = None  # the name that a train run's version gets
     dataset: DatasetRef | None = None
-    base: VersionRef | None = None  # train: the version that the recipe starts from
+    base: VersionRef | None = None  # train: the version that the recipe starts from; import: what an adapter adapts
     version: VersionRef | None = None  # evaluate, explain: the subject
     against: VersionRef | None = None  # evaluate: the rival of the paired test
     imported: ImportRef | None = None  # import
@@ -193,6 +193,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     architecture: str | None = None  # of weights alone
     mean: tuple[float, ...] | None = None  # of an image's channels, as fractions of 1
     std: tuple[Annotated[float, Meta(gt=0)], ...] | None = None
+    base: str | None = None  # of a LoRA adapter: the version that it adapts
     licence: str | None = None
 
 
@@ -209,7 +210,7 @@ class RunEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One line of `events.jsonl`, appended by the run, read by the controller and by whoever watches."""
 
     at: float
-    kind: str  # started, metric, progress, checkpoint, heartbeat, message, ended
+    kind: str  # started, metric, progress, checkpoint, sample, heartbeat, message, ended
     attempt: int = 0
     step: int | None = None
     epoch: float | None = None

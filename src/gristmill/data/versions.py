@@ -14,6 +14,7 @@ import numpy as np
 
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
+from gristmill.data.documents import is_running_text, read_documents
 from gristmill.data.profile import profile
 from gristmill.data.readers import SPLIT, read
 from gristmill.data.splits import Indices, fingerprints, given_split, split
@@ -33,6 +34,7 @@ _OPTIONS = {
     "target",
 }
 _TARGETS = {"image-classification": "label", "text-classification": "label"}
+_RUNNING_TEXT = "text-generation"  # what comes next is its target
 _RATIOS = (0.7, 0.15, 0.15)
 
 
@@ -55,7 +57,8 @@ def build(
         raise Unprocessable(
             f"There is no data option {unknown[0]!r}: known are {', '.join(sorted(_OPTIONS))}.", field=unknown[0]
         )
-    columns = read(source, options)
+    running = task == _RUNNING_TEXT and is_running_text(source)
+    columns = read_documents(source, options) if running else read(source, options)
     target = target or _default_target(columns, task)
     marks = columns.pop(options.get("split_column", SPLIT), None)
     strata = _check_task(columns, task, target)
@@ -96,7 +99,7 @@ def _check_task(columns: Columns, task: str | None, target: str | None) -> np.nd
     """Class numbers to stratify by, once the task has accepted the data; None for regression or without a task."""
     if task is None:
         return None
-    if target is None:
+    if target is None and task != _RUNNING_TEXT:
         raise Unprocessable(
             f"Say which column to predict with --target: the columns are {', '.join(columns)}.", field="target"
         )

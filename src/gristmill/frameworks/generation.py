@@ -80,6 +80,13 @@ class Generator(Protocol):
         """Whether a step has anything to do."""
         ...
 
+    def score(self, tokens: Sequence[int]) -> np.ndarray:
+        """Natural log probabilities float64 [n - 1] of the tokens after the first, each by those before it.
+
+        Only while nothing is under way; at most `context_length` tokens. Raises Unprocessable where the engine cannot.
+        """
+        ...
+
     def load_adapter(self, name: str, folder: Path) -> None:
         """A LoRA adapter in PEFT's safetensors form. Raises Unprocessable where it does not fit the base."""
         ...

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from gristmill.core.errors import CorruptBundle, Unprocessable
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+RUNTIME = "lora"  # of an adapter's manifest: nothing opens it but the engine that holds its base
 _PICKLED = "adapter_model.bin"
 _PREFIX = "base_model.model."
 _SIDES = {".lora_A.weight": 0, ".lora_B.weight": 1}

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from gristmill.bundles.manifest import Manifest
+from gristmill.core.generation import LanguageFacts
 from gristmill.core.types import Resources
 from gristmill.tasks.protocol import ModelOutput, Tensors
 from gristmill.tasks.recipe import Recipe
@@ -42,6 +43,7 @@ class TrainJob(NamedTuple):
     checkpoint_every_s: float
     own: OwnCode | None = None  # what builds the model in the architecture's place
     base: Path | None = None  # the verified bundle of the version that is trained on
+    tokenizer: Path | None = None  # of a language model: the folder of its tokenizer's files, which go with the weights
 
 
 class Watcher(Protocol):
@@ -50,6 +52,10 @@ class Watcher(Protocol):
     def metric(self, step: int, epoch: float, values: Mapping[str, float], total_steps: int) -> None: ...
 
     def checkpointed(self, step: int) -> None: ...
+
+    def sample(self, step: int, text: str) -> None:
+        """What a language model writes by now."""
+        ...
 
     def cancelled(self) -> bool:
         """Asked at every step; when true, save a checkpoint and raise Cancelled."""
@@ -64,6 +70,7 @@ class Trained(NamedTuple):
     parameters: int
     metrics: dict[str, float]  # final and best: train/loss, validation/loss, ...
     steps: int
+    language: LanguageFacts | None = None  # of a language model
 
 
 class Cancelled(Exception):

@@ -17,7 +17,7 @@ from gristmill.frameworks.checkpoints import Checkpoint, load_checkpoint, save_c
 from gristmill.frameworks.early_stopping import Patience
 from gristmill.frameworks.protocol import Cancelled, TrainJob, Watcher
 from gristmill.frameworks.schedules import build_schedule
-from gristmill.tasks.protocol import Task
+from gristmill.tasks.protocol import ModelOutput, Task
 
 _METRICS_EVERY_S = 0.2
 _SAVING_SHARE = 0.02  # of the time may go into checkpoints
@@ -33,8 +33,8 @@ class Learner(Protocol):
 
     def forget_loss(self) -> None: ...
 
-    def validate(self) -> tuple[np.ndarray, float]:
-        """The model's float32 output of every validation row in order, and its loss; the moving average's weights."""
+    def validate(self) -> tuple[ModelOutput, float]:
+        """The model's output of every validation row in order, and its loss; the moving average's weights."""
         ...
 
     def keep_best(self) -> None: ...

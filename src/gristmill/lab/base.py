@@ -40,14 +40,16 @@ def open_base(spec: RunSpec, recipe: Recipe, signature: Signature) -> Base | Non
             f"The base {reference} takes {_told(manifest.signature.inputs)}, and the data gives "
             f"{_told(signature.inputs)}.", field="base",
         )  # fmt: skip
-    return Base(reference, folder, manifest, _preprocessing(folder, recipe))
+    return Base(reference, folder, manifest, _preprocessing(folder, manifest, recipe))
 
 
-def _preprocessing(folder: Path, recipe: Recipe) -> Preprocessing:
+def _preprocessing(folder: Path, manifest: Manifest, recipe: Recipe) -> Preprocessing:
     try:
         kept = decode_preprocessing((folder / PREPROCESSING).read_bytes())
     except (OSError, msgspec.DecodeError) as error:
         raise CorruptBundle(f"{PREPROCESSING} cannot be read: {error}.", file=PREPROCESSING) from None
+    if manifest.signature.language is not None:
+        return kept  # the options are those of its tokens
     step = kept.step
     if not isinstance(step, Subwords):
         check_options(recipe.preprocessing, {})

@@ -13,6 +13,7 @@ from gristmill.lab.slices import by_label, by_quarter, reliability
 from gristmill.lab.statistics import RESAMPLES, Interval, Resampled, bootstrap, percentile
 from gristmill.tasks.metrics import confusion
 from gristmill.tasks.protocol import Task, Tensors
+from gristmill.tasks.text_generation import NLL, TOKENS
 
 
 class EvaluateJob(NamedTuple):
@@ -57,6 +58,8 @@ def evaluate(job: EvaluateJob) -> dict[str, Any]:
 
 
 def _breakdown(job: EvaluateJob) -> dict[str, Any]:
+    if NLL in job.subject:
+        return {}
     if job.labels is None:
         return {"slices": by_quarter(job.subject["prediction"][:, 0], job.targets)}
     p = job.subject["probabilities"]
@@ -87,7 +90,9 @@ def _against(
 
 
 def _losses(job: EvaluateJob, outputs: Tensors) -> np.ndarray:
-    """By row: 0 or 1 for a class missed; the squared error of a value."""
+    """By row: 0 or 1 for a class missed; the squared error of a value; a text's log loss a token."""
+    if NLL in outputs:
+        return np.asarray(outputs[NLL] / np.maximum(outputs[TOKENS], 1.0))
     if job.labels is not None:
         return np.asarray(outputs["probabilities"].argmax(axis=1) != job.targets, np.float64)
     error = outputs["prediction"][:, 0].astype(np.float64) - job.targets
@@ -96,7 +101,9 @@ def _losses(job: EvaluateJob, outputs: Tensors) -> np.ndarray:
 
 def _resampled(job: EvaluateJob, outputs: Tensors) -> dict[str, Resampled]:
     """The metrics of `Task.metrics` by weights; one that is not known here is computed resample by resample."""
-    if job.labels is None:
+    if NLL in outputs:
+        known = resampled_metrics.language(outputs[NLL], outputs[TOKENS])
+    elif job.labels is None:
         known = resampled_metrics.regression(outputs["prediction"][:, 0], job.targets)
     else:
         known = resampled_metrics.classification(outputs["probabilities"], job.targets)

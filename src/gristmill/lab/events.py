@@ -41,6 +41,9 @@ class Events:
     def checkpointed(self, step: int) -> None:
         self.write("checkpoint", step=step)
 
+    def sample(self, step: int, text: str) -> None:
+        self.write("sample", step=step, message=text)
+
     def cancelled(self) -> bool:
         return self._cancel.is_set()
 

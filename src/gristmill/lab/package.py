@@ -18,6 +18,7 @@ from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.training import Training
 from gristmill.tasks.preprocessing import encode_preprocessing
 from gristmill.tasks.protocol import Examples, Tensors
+from gristmill.tasks.text_generation import golden_prompts, language_signature
 
 WEIGHTS = "weights"
 _GOLDEN_ROWS = 8
@@ -31,14 +32,15 @@ class Packaged(NamedTuple):
 
 def package(training: Training, bundle: Path, use: ResourceUse) -> Packaged:
     """Write the bundle around the weights that stand in `bundle/weights`; replay it from disk before it counts."""
-    signature = training.task.signature(_joined(training.splits))
+    facts = training.trained.language
+    signature = training.task.signature(_joined(training.splits)) if facts is None else language_signature(facts)
     write_atomic(bundle / PREPROCESSING, encode_preprocessing(training.preprocessing))
     draft = _manifest(training, signature)
     version = open_version(draft.name, bundle, draft, training.spec.resources)
     held_out = training.splits.test if len(training.splits.test.targets) else training.splits.train
     outputs = version.outputs(held_out.inputs)
     metrics = {f"test/{name}": value for name, value in training.task.metrics(outputs, held_out.targets).items()}
-    golden = _golden(held_out)
+    golden = _golden(held_out) if facts is None else golden_prompts(held_out.inputs, _GOLDEN_ROWS)
     write_golden(bundle, golden, version.outputs(golden))
     write_atomic(bundle / CARD, write_card(training, metrics, outputs, held_out, use).encode())
     version.runtime.close()

@@ -44,6 +44,15 @@ def regression(predicted: np.ndarray, y: np.ndarray) -> dict[str, Resampled]:
     }
 
 
+def language(nll: np.ndarray, tokens: np.ndarray) -> dict[str, Resampled]:
+    """Every metric of tasks/text_generation; texts are drawn, not tokens."""
+
+    def loss(weights: np.ndarray) -> np.ndarray:
+        return np.asarray(nll @ weights / np.maximum(tokens @ weights, 1.0))
+
+    return {"loss_per_token": loss, "perplexity": lambda weights: np.exp(loss(weights))}
+
+
 def _mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.asarray(values @ weights / len(values))
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import RunSpec
-from gristmill.frameworks.protocol import OwnCode, Split, Trainer, TrainJob
+from gristmill.frameworks.protocol import OwnCode, Trainer, TrainJob
 from gristmill.lab.base import open_base
 from gristmill.lab.events import Events, Heartbeat
 from gristmill.lab.loading import load_examples, share
 from gristmill.lab.package import WEIGHTS, Packaged, package
+from gristmill.lab.splits import prepare
 from gristmill.lab.training import Training
 from gristmill.store.blobs import Blobs
-from gristmill.tasks.preprocessing import Preprocessing
-from gristmill.tasks.protocol import Examples, Task
+from gristmill.tasks.protocol import Task
 from gristmill.tasks.recipe import Recipe, parse_recipe
 
 
@@ -29,26 +29,27 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
     splits = load_examples(spec.dataset, Blobs(spec.blobs_url), task, recipe.data.target)
     splits = splits._replace(train=share(splits.train, recipe.data))
     base = open_base(spec, recipe, task.signature(splits.train))
-    preprocessing = base.preprocessing if base else task.fit_preprocessing(splits.train, recipe.preprocessing)
+    prepared = prepare(recipe, task, splits, base, folder)
     job = TrainJob(
         recipe,
-        _split(preprocessing, splits.train),
-        _split(preprocessing, splits.validation),
+        prepared.train,
+        prepared.validation,
         len(splits.train.labels) if splits.train.labels is not None else None,
-        preprocessing.vocabulary_size,
+        prepared.vocabulary,
         folder / "checkpoints",
         spec.seed,
         spec.resources,
         spec.checkpoint_every_s,
         _own_code(spec, recipe, folder),
         base.folder if base else None,
+        prepared.tokenizer,
     )
     trainer: Trainer = plugins.load("trainers", recipe.framework)()
     bundle = folder / "bundle"
     trained = trainer.train(job, events, bundle / WEIGHTS)
     events.write("message", message="packaging")
     return package(
-        Training(spec, recipe, task, splits, preprocessing, trained, base.reference if base else None),
+        Training(spec, recipe, task, splits, prepared.preprocessing, trained, base.reference if base else None),
         bundle,
         heartbeat.use(),
     )
@@ -67,7 +68,3 @@ def _own_code(spec: RunSpec, recipe: Recipe, folder: Path) -> OwnCode | None:
     path.parent.mkdir(exist_ok=True)
     Blobs(spec.blobs_url).fetch(spec.own_code, path)
     return OwnCode(path, function)
-
-
-def _split(preprocessing: Preprocessing, examples: Examples) -> Split:
-    return Split(preprocessing.apply(examples.inputs), examples.targets)

@@ -37,7 +37,7 @@ class Architecture(BaseModel):
     """`name` and what that architecture takes; the framework checks the rest against its own."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str = Field(description="mlp, cnn, bilstm, bigru, transformer")
+    name: str = Field(description="mlp, cnn, vit, bilstm, bigru, transformer, gpt")
 
 
 class Adapter(_Part):
@@ -182,6 +182,8 @@ _ARCHITECTURE_TASKS = {
     "bilstm": ("text-classification",),
     "bigru": ("text-classification",),
     "transformer": ("text-classification",),
+    "vit": ("image-classification",),
+    "gpt": ("text-generation",),
 }
 
 

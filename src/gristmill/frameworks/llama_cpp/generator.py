@@ -8,6 +8,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
@@ -143,6 +145,10 @@ class LlamaCppGenerator:
         return zip(drawing, draw_all(logits, [one.sampler for one in drawing]), strict=True)
 
     # Adapters
+
+    def score(self, tokens: Sequence[int]) -> np.ndarray:
+        raise Unprocessable("llama.cpp scores no given texts here: evaluate a version that runs on transformers.",
+                            field="runtime")  # fmt: skip
 
     def load_adapter(self, name: str, folder: Path) -> None:
         raise Unprocessable("Adapters are not loaded by this engine.", field="adapter")

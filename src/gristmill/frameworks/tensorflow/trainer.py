@@ -45,6 +45,7 @@ class TensorFlowLearner(GraphLearner):
             if job.recipe.training.precision == "bf16":
                 network.compute = tf.bfloat16
             super().__init__(job, course, network, evaluated)
+        self._steps: Any = None
         self._step = tf.function(lambda steps: self._strategy.run(self.update, next(steps)))
 
     def _build(self, job: TrainJob) -> TensorFlowNetwork:
@@ -54,8 +55,10 @@ class TensorFlowLearner(GraphLearner):
         return build_network(job, self.architecture, self.shapes)
 
     def begin_epoch(self, epoch: int, place: int) -> None:
-        steps = self.train.stream(self.job.seed, epoch, epoch + 1, self._rows, place)
-        self._steps: Any = iter(self._strategy.experimental_distribute_dataset(steps))
+        """One pipeline for all epochs that are left: to make one anew takes as long as many steps."""
+        if self._steps is None:
+            steps = self.train.stream(self.job.seed, epoch, self.recipe.training.epochs, self._rows, place)
+            self._steps = iter(self._strategy.experimental_distribute_dataset(steps))
 
     def step(self, step: int) -> None:
         self._step(self._steps)

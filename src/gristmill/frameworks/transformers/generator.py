@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
-from gristmill.frameworks.sampling import Drawn, draw_all
+from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
 from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.adapters import Adapters, Lora
 from gristmill.frameworks.transformers.causal import load_causal
@@ -206,6 +206,20 @@ class TransformersGenerator:
         )
         result: np.ndarray = output.logits[0].float().cpu().numpy()
         return result
+
+    def score(self, tokens: Sequence[int]) -> np.ndarray:
+        self._adapters.lay(())
+        self._ended.clear()
+        self._rows.reserve(len(tokens))
+        found = []
+        for start in range(0, len(tokens) - 1, _PIECE_TOKENS):
+            piece = Piece(0, start, min(_PIECE_TOKENS, len(tokens) - start))
+            places = list(range(piece.tokens))
+            logits = self._logits(list(tokens[start : piece.stop]), list(range(start, piece.stop)),
+                                  plan(self._rows, (), (piece,)), places)  # fmt: skip
+            following = tokens[start + 1 : piece.stop + 1]
+            found += [log_softmax(row)[token] for row, token in zip(logits, following, strict=False)]
+        return np.asarray(found, np.float64)
 
     # Adapters
 

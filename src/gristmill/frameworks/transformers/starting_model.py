@@ -13,6 +13,7 @@ from gristmill.bundles.manifest import MANIFEST, decode_manifest
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.architectures import build_architecture, chosen
 from gristmill.frameworks.protocol import TrainJob
+from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.tasks.recipe import Adapter
 
 _CLASSES = {
@@ -43,7 +44,8 @@ def starting_model(job: TrainJob) -> Starting:
         folder = "gristmill.frameworks.transformers.architectures"
         return Starting(build_architecture(folder, "Transformers", job.recipe.task, architecture, shapes), 0)
     manifest = decode_manifest((job.base / MANIFEST).read_bytes())
-    model = _on_base(job)
+    causal = manifest.signature.language is not None
+    model = load_causal(job.base / "weights", torch.float32) if causal else _on_base(job)
     return Starting(
         model if job.recipe.adapter is None else adapted(model, job.recipe.adapter),
         int(manifest.architecture.get("padding", 0)),
@@ -67,10 +69,13 @@ def _on_base(job: TrainJob) -> PreTrainedModel:
 
 
 def adapted(model: PreTrainedModel, adapter: Adapter) -> PeftModel:
-    """LoRA on the body; the head is new and is trained whole. Raises Unprocessable when no layer fits `targets`."""
+    """LoRA on the body; a classifier's head is new and is trained whole.
+
+    Raises Unprocessable when no layer fits `targets`.
+    """
     heads = [
         name for name, child in model.named_children()
-        if name != model.base_model_prefix and any(True for _ in child.parameters())
+        if name not in (model.base_model_prefix, "lm_head") and any(True for _ in child.parameters())
     ]  # fmt: skip
     config = LoraConfig(
         r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, modules_to_save=heads or None,

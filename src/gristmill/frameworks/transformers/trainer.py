@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,20 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from gristmill.core.errors import Unprocessable
-from gristmill.frameworks.on_torch.data import DeviceSplit
+from gristmill.core.generation import LanguageFacts
 from gristmill.frameworks.on_torch.determinism import make_deterministic
-from gristmill.frameworks.on_torch.losses import build_loss
 from gristmill.frameworks.on_torch.optimisers import build_optimiser
 from gristmill.frameworks.on_torch.state import TrainingState
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.training import Course, Progress, check_finite
+from gristmill.frameworks.transformers.causal_imports import facts
+from gristmill.frameworks.transformers.objectives import Classification, NextToken, Objective
+from gristmill.frameworks.transformers.samples import sample
 from gristmill.frameworks.transformers.starting_model import merged, starting_model
+from gristmill.tasks.language.chat_template import CHAT_TEMPLATE
+from gristmill.tasks.language.tokenizer import GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, LanguageTokenizer
+from gristmill.tasks.protocol import ModelOutput
 
-_EVALUATION_ROWS = 128
 _NOT_HERE = ("l1", "l2", "mixup", "ema")
 
 
@@ -33,7 +38,7 @@ class TransformersTrainer:
         _check(job)
         make_deterministic(job)
         course = Course(job, watcher)
-        learner = TransformersLearner(job, course)
+        learner = TransformersLearner(job, course, watcher)
         course.begin(learner)
         while course.goes_on:
             learner.fit()
@@ -44,15 +49,16 @@ class TransformersTrainer:
 class TransformersLearner:
     """See frameworks/training.Learner."""
 
-    def __init__(self, job: TrainJob, course: Course) -> None:
-        self.job, self._course = job, course
+    def __init__(self, job: TrainJob, course: Course, watcher: Watcher) -> None:
+        self.job, self._course, self._watcher = job, course, watcher
         self._device = torch.device("cuda" if job.resources.gpus and torch.cuda.is_available() else "cpu")
         model, self._padding = starting_model(job)
         self._model = model.to(self._device)
-        self.train, self.validation = (DeviceSplit(split, self._device, self._padding)
-                                       for split in (job.train, job.validation))  # fmt: skip
-        name = job.recipe.loss.name or course.task.default_loss
-        self._loss = build_loss(job.recipe.loss, name, self.train.y, job.classes)
+        self.objective: Objective = (
+            NextToken(job, self._device)
+            if job.tokenizer is not None
+            else Classification(job, course.task.default_loss, self._padding, self._device)
+        )
         self._state = TrainingState(self._model, build_optimiser(job.recipe.optimiser, self._model), None, None)
 
     def fit(self) -> None:
@@ -64,7 +70,7 @@ class TransformersLearner:
         with torch.random.fork_rng():  # the Trainer sets the seed anew, and chance goes on from where it stands
             trainer = CourseTrainer(
                 model=self._model, args=self._arguments(epochs), optimizers=(self._state.optimiser, schedule),
-                callbacks=[CourseCallback(self._course)], compute_loss_func=self._batch_loss,
+                callbacks=[CourseCallback(self._course, self.tell_sample)], compute_loss_func=self._batch_loss,
             )  # fmt: skip
         trainer.remove_callback(PrinterCallback)
         trainer.batches = Batches(self, self._course)
@@ -81,18 +87,19 @@ class TransformersLearner:
         )  # fmt: skip
 
     def _batch_loss(self, outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
-        """The batch's share of the mean loss over the step's rows."""
-        count = len(labels)
-        loss = self._loss(outputs.logits, labels)
+        """The batch's share of the mean loss over the step's items."""
+        loss, count = self.objective.loss(outputs, labels)
         self._state.loss_sum.add_(loss.detach(), alpha=count)
         self._state.loss_rows += count
         return loss * (count / num_items_in_batch) if num_items_in_batch is not None else loss
 
-    def given(self, x: Tensor) -> dict[str, Tensor]:
-        """Model tensors as the model's forward names them."""
-        if x.is_floating_point():
-            return {"pixel_values": x}
-        return {"input_ids": x, "attention_mask": (x != self._padding).long()}
+    def tell_sample(self) -> None:
+        """What a language model writes by now; chance goes on from where it stood."""
+        if isinstance(self.objective, NextToken) and self.job.tokenizer is not None:
+            with torch.random.fork_rng():
+                text = sample(self._model, self.objective.validation.x, LanguageTokenizer.open(self.job.tokenizer))
+            self._model.train()
+            self._watcher.sample(self._course.progress.step, text)
 
     def train_loss(self) -> float:
         return float(self._state.loss_sum) / max(1, self._state.loss_rows)
@@ -102,12 +109,10 @@ class TransformersLearner:
         self._state.loss_sum.zero_()
 
     @torch.no_grad()
-    def validate(self) -> tuple[np.ndarray, float]:
-        self._model.eval()
-        parts = [self._model(**self.given(x)).logits.float() for x, _ in self.validation.batches(_EVALUATION_ROWS)]
+    def validate(self) -> tuple[ModelOutput, float]:
+        found = self.objective.validate(self._model.eval())
         self._model.train()
-        output = torch.cat(parts)
-        return output.cpu().numpy(), float(self._loss(output, self.validation.y))
+        return found
 
     def keep_best(self) -> None:
         self._state.keep_best()
@@ -126,9 +131,19 @@ class TransformersLearner:
         model = merged(self._model).cpu()
         check_finite({name: tensor.numpy() for name, tensor in model.state_dict().items()}, progress.step)
         model.save_pretrained(folder)
+        language = self._with_tokenizer(folder, model)
         architecture = {"name": type(model).__name__, "padding": self._padding, "trained_parameters": trained}
         parameters = sum(parameter.numel() for parameter in model.parameters())
-        return Trained(architecture, "transformers", parameters, dict(progress.values), progress.step)
+        return Trained(architecture, "transformers", parameters, dict(progress.values), progress.step, language)
+
+    def _with_tokenizer(self, folder: Path, model: Any) -> LanguageFacts | None:
+        """A language model's weights need their tokenizer beside them."""
+        if self.job.tokenizer is None:
+            return None
+        for name in (TOKENIZER, TOKENIZER_CONFIG, GENERATION_CONFIG, CHAT_TEMPLATE):
+            if (self.job.tokenizer / name).is_file():
+                shutil.copyfile(self.job.tokenizer / name, folder / name)
+        return facts(folder, model.config.to_dict())
 
 
 class Batches:
@@ -139,14 +154,13 @@ class Batches:
         self._size = learner.job.recipe.training.batch_size
 
     def __len__(self) -> int:
-        return -(-(len(self._learner.train) - self._course.progress.place * self._course.rows) // self._size)
+        return -(-(len(self._learner.objective.train) - self._course.progress.place * self._course.rows) // self._size)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        learner, progress = self._learner, self._course.progress
-        order = learner.train.order(learner.job.seed, progress.epoch)
+        objective, progress = self._learner.objective, self._course.progress
+        order = objective.train.order(self._learner.job.seed, progress.epoch)
         for start in range(progress.place * self._course.rows, len(order), self._size):
-            x, y = learner.train.rows(order[start : start + self._size])
-            yield learner.given(x) | {"labels": y}
+            yield objective.given(*objective.train.rows(order[start : start + self._size]))
 
 
 class CourseTrainer(Trainer):
@@ -159,8 +173,8 @@ class CourseTrainer(Trainer):
 class CourseCallback(TrainerCallback):
     """The Trainer's loop told to the course: live metrics, checkpoints, early stopping and cancelling."""
 
-    def __init__(self, course: Course) -> None:
-        self._course = course
+    def __init__(self, course: Course, after_epoch: Callable[[], None]) -> None:
+        self._course, self._after_epoch = course, after_epoch
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._course.before_step()
@@ -170,6 +184,7 @@ class CourseCallback(TrainerCallback):
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._course.end_epoch()
+        self._after_epoch()
         control.should_training_stop = not self._course.goes_on
 
 

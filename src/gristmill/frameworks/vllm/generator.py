@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
@@ -86,6 +89,10 @@ class VllmGenerator:
         if output.finished:
             del self._jobs[name], self._made[name]
         return emitted
+
+    def score(self, tokens: Sequence[int]) -> np.ndarray:
+        raise Unprocessable("vLLM scores no given texts here: evaluate a version that runs on transformers.",
+                            field="runtime")  # fmt: skip
 
     def load_adapter(self, name: str, folder: Path) -> None:
         raise Unprocessable(_NO_ADAPTERS, field="adapter")

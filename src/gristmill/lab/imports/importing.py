@@ -22,6 +22,7 @@ from gristmill.frameworks.importing import Imported, ImportJob
 from gristmill.frameworks.protocol import Runtime
 from gristmill.lab.events import Events
 from gristmill.lab.imports import formats
+from gristmill.lab.imports.adapter import import_adapter, is_adapter
 from gristmill.lab.imports.card import import_card
 from gristmill.lab.imports.source import opened, safe_name
 from gristmill.lab.imports.trial import (
@@ -51,6 +52,13 @@ def import_run(spec: RunSpec, folder: Path, events: Events) -> Packaged:
             events.write("message", message=f"reading {source.name}")
             if (source / MANIFEST).is_file():
                 return _import_bundle(spec, spec.imported, source, bundle)
+            if is_adapter(source):
+                events.write("message", message="trying the adapter on its base")
+                name = spec.imported.told.name or name_of(spec.imported.source)
+                return import_adapter(spec, spec.imported, source, name, bundle)
+            if spec.base is not None:
+                raise Unprocessable(f"{source.name} is no LoRA adapter as PEFT saves it, and only those have a base.",
+                                    field="base")  # fmt: skip
             job = ImportJob(source, spec.imported.told, bundle / WEIGHTS, spec.resources)
             imported = formats.read(job)
         if imported.language is not None:
