@@ -18,7 +18,7 @@ from torch import nn
 
 from gristmill.bundles.digests import verify
 from gristmill.bundles.manifest import Manifest
-from gristmill.core.types import ImportRef, Resources, RunKind, RunSpec, Told
+from gristmill.core.types import ImportRef, Resources, RunKind, RunSpec, Told, VersionRef
 from gristmill.lab.events import Events
 from gristmill.lab.imports.importing import import_run
 from gristmill.lab.loading import LoadedVersion, open_version
@@ -42,6 +42,12 @@ class Rig:
 
     def bring(self, source: Path | str, **told: Any) -> Import:
         """As the scheduler would: the upload is a file, or a tar of a folder."""
+        self.run_import(source, None, **told)
+        bundle = self.run / "bundle"
+        manifest = verify(bundle)
+        return Import(self.run, manifest, open_version(manifest.name, bundle, manifest, CORE))
+
+    def run_import(self, source: Path | str, base: VersionRef | None, **told: Any) -> None:
         upload = None if isinstance(source, str) else source
         if upload is not None and upload.is_dir():
             upload = self.folder / "upload.tar"
@@ -51,11 +57,8 @@ class Rig:
         ref = ImportRef(source=name, told=msgspec.convert(told, Told), upload=str(upload) if upload else None,
                         packed=upload is not None and upload != source)  # fmt: skip
         spec = RunSpec(id="run_test", tenant="default", kind=RunKind.import_, attempt=1, seed=0, resources=CORE,
-                       blobs_url="", imported=ref)  # fmt: skip
+                       blobs_url="", imported=ref, base=base)  # fmt: skip
         import_run(spec, self.run, Events(self.run, 1))
-        bundle = self.run / "bundle"
-        manifest = verify(bundle)
-        return Import(self.run, manifest, open_version(manifest.name, bundle, manifest, CORE))
 
     def left_over(self) -> set[str]:
         """What a refused import left in the run's folder beside its events."""

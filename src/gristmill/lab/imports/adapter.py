@@ -17,7 +17,6 @@ from gristmill.core.ids import check_name
 from gristmill.core.types import ImportRef, RunSpec
 from gristmill.frameworks.language import LanguageRuntime
 from gristmill.frameworks.lora import ADAPTER_CONFIG, ADAPTER_WEIGHTS, RUNTIME, read_lora
-from gristmill.frameworks.transformers.folder import licence_of
 from gristmill.lab.imports.card import import_card
 from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.package import WEIGHTS, Packaged, manifest_with_files
@@ -53,7 +52,7 @@ def import_adapter(spec: RunSpec, ref: ImportRef, source: Path, name: str, bundl
                         imported_from=ref.source),
         files={},
         parameters=sum(one.parameters for one in layers),
-        licence=ref.told.licence or licence_of(source / "README.md"),
+        licence=ref.told.licence,
         created_at=time.time(),
     )  # fmt: skip
     return _sealed(spec, folder, base, manifest, bundle)
