@@ -72,9 +72,9 @@ def start(folder: Path, crash_at: str = "") -> subprocess.Popen[bytes]:
         )
 
 
-def finish(folder: Path, crash_at: str = "") -> RunResult | None:
+def finish(folder: Path, crash_at: str = "", within_s: float = 120) -> RunResult | None:
     """Run to the end; None when it died without a result."""
-    start(folder, crash_at).wait(120)
+    start(folder, crash_at).wait(within_s)
     return result(folder)
 
 

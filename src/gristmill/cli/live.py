@@ -29,6 +29,7 @@ class Progress:
         self.step = self.total_steps = 0
         self.epoch: float | None = None
         self.message = "waiting for its turn"
+        self.sample = ""  # what a language model writes by now
         self.ended = False
         self._started: tuple[float, int] | None = None  # (at, step) of this attempt's first metric
         self._now = 0.0
@@ -39,7 +40,9 @@ class Progress:
         if event["kind"] == "started":
             self._started, self.message = None, f"attempt {event.get('attempt') or 1}"
         self.ended = event["kind"] == "ended"
-        if told := event.get("message"):  # why it failed is said once, by the command
+        if event["kind"] == "sample":
+            self.sample = event["message"]
+        elif told := event.get("message"):  # why it failed is said once, by the command
             self.message = "failed" if self.ended and told not in tuple(RunState) else told
         if event.get("step") is not None:
             self.step, self.epoch = event["step"], event.get("epoch", self.epoch)
@@ -66,7 +69,9 @@ class Progress:
 
     def __rich__(self) -> RenderableType:
         losses = {name: points for name, points in self.curves.items() if name.endswith("/loss")}
-        return Group(self._headline(), plot(losses, height=self.height) if losses else "", self._figures())
+        drawn = plot(losses, height=self.height) if losses else ""
+        written = Text(self.sample, style="italic") if self.sample else ""
+        return Group(self._headline(), drawn, self._figures(), written)
 
     def _headline(self) -> Text:
         speed = self.speed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -45,11 +46,21 @@ def starting_model(job: TrainJob) -> Starting:
         return Starting(build_architecture(folder, "Transformers", job.recipe.task, architecture, shapes), 0)
     manifest = decode_manifest((job.base / MANIFEST).read_bytes())
     causal = manifest.signature.language is not None
-    model = load_causal(job.base / "weights", torch.float32) if causal else _on_base(job)
+    model = _causal(job.base / "weights") if causal else _on_base(job)
     return Starting(
         model if job.recipe.adapter is None else adapted(model, job.recipe.adapter),
         int(manifest.architecture.get("padding", 0)),
     )
+
+
+def _causal(folder: Path) -> Any:
+    model = load_causal(folder, torch.float32)
+    if not hasattr(model.config, "quantization_config"):
+        return model
+    del model.config.quantization_config  # a GGUF's weights, dequantised: the loaded model itself refuses to be saved
+    fresh = type(model)(model.config)
+    fresh.load_state_dict(model.state_dict())
+    return fresh
 
 
 def _on_base(job: TrainJob) -> PreTrainedModel:
