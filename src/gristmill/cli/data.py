@@ -21,7 +21,9 @@ def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset's name.")],
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", exists=True, help="A file (CSV, JSONL, Parquet, NPZ, IDX, text) or a folder of images or texts."),
+        typer.Argument(
+            metavar="PATH", exists=True, help="A file (CSV, JSONL, Parquet, NPZ, IDX, text) or a folder of images or texts."
+        ),
     ],
     task: Annotated[str | None, typer.Option(help="What it is for, as in image-classification.")] = None,
     target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
