@@ -22,7 +22,9 @@ def add(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", exists=True, help="A file (CSV, JSONL, Parquet, NPZ, IDX, text) or a folder of images or texts."
+            metavar="PATH",
+            exists=True,
+            help="A file (CSV, JSONL, Parquet, NPZ, IDX, text) or a folder of images or texts.",
         ),
     ],
     task: Annotated[str | None, typer.Option(help="What it is for, as in image-classification.")] = None,
