@@ -2,8 +2,8 @@
 
     python -m benchmarks.embeddings_peers [--texts 256]
 
-To reach (issue 3): at least 1.2 times the best. Each peer has batches of up to 32, both cores, and a virtual environment
-beside the checkout that its packages agree with; who has none is left out, and told:
+To reach (issue 3): at least 1.2 times the best. Each peer has batches of up to 32, both cores, and a virtual
+environment beside the checkout that its packages agree with; who has none is left out, and told:
 
     .venv-peers           litserve bentoml "ray[serve]" sentence-transformers torch==2.13.0
     .venv-peers-infinity  "infinity-emb[torch,server]" torch==2.13.0
