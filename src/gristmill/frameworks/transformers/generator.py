@@ -18,6 +18,7 @@ from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
 from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.adapters import Adapters, Lora
 from gristmill.frameworks.transformers.causal import load_causal
+from gristmill.frameworks.transformers.packed import pack
 from gristmill.frameworks.transformers.rows import NAME, Piece, Rows, Step, attention, plan
 
 _ROWS = 32
@@ -74,7 +75,7 @@ class TransformersGenerator:
         language = manifest.signature.language
         if language is None:
             raise CorruptBundle("The bundle's signature does not say the model's context length.", file="manifest.json")
-        model = load_causal(bundle / "weights").to(device)
+        model = pack(load_causal(bundle / "weights").to(device))
         return cls(model, language.context_length, resources.memory_bytes // 2)
 
     @property
