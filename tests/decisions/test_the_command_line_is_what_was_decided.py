@@ -19,6 +19,7 @@ data add, data list, data show, data profile,
 runs list, runs show, runs logs, runs watch, runs cancel, runs resume,
 models list, models show, models import, models convert, models export, models verify, models alias, models compare,
 endpoints list, endpoints show, endpoints rollback, endpoints scale, endpoints delete,
+endpoints adapters add, endpoints adapters list, endpoints adapters remove,
 keys create, keys list, keys revoke, runtimes list, runtimes install, tenants create, tenants list,
 books show, books entries, books report, books rates, books hours, books services, books data, books allocate,
 books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export,
@@ -28,11 +29,15 @@ books set-budget, books budgets, books remove-budget, books invoice
 
 def commands() -> Iterator[tuple[str, Any]]:
     for entry in COMMANDS:
-        command = load(entry)
-        if isinstance(command, TyperGroup):
-            yield from ((f"{entry.name} {name}", inner) for name, inner in command.commands.items())
-        else:
-            yield entry.name, command
+        yield from inside(entry.name, load(entry))
+
+
+def inside(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(command, TyperGroup):
+        yield name, command
+        return
+    for inner, other in command.commands.items():
+        yield from inside(f"{name} {inner}", other)
 
 
 def test_the_commands_are_those_of_the_design() -> None:

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
+from gristmill.cli import adapters
 from gristmill.cli.arguments import replica_count
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
 app = typer.Typer(help="Endpoints: what clients call.")
+app.add_typer(adapters.app, name="adapters")
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
 
 
@@ -89,6 +91,8 @@ def endpoint_view(endpoint: dict[str, Any]) -> RenderableType:
                 "endpoint": endpoint.get("name"),
                 "state": endpoint.get("state"),
                 "serves": _serves(endpoint),
+                "adapters": ", ".join(f"{one['name']} ({one['state']})" for one in endpoint.get("adapters") or [])
+                or None,
                 "rollout": f"{rollout.get('strategy')}, {rollout.get('state')}" if rollout else None,
                 "runtime": _runtime(endpoint.get("runtime") or {}),
                 "error": rollout.get("error"),

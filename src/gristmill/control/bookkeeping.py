@@ -48,11 +48,11 @@ def version_made(
     """What the run and its datasets cost goes into the version."""
     trained_here = run is not None and manifest.lineage.run == run
     datasets = list(manifest.lineage.datasets) if trained_here else []  # a bundle's that comes back were paid for
-    tell(connection, events.version_made(tenant, manifest.name, version, run, datasets, at))
+    parent = manifest.lineage.parent if trained_here else None
     share = (manifest.lineage.recipe or {}).get("base_share")
-    if trained_here and manifest.lineage.parent and share:
-        child = f"{manifest.name}@{version}"
-        tell(connection, events.cost_inherited(tenant, child, manifest.lineage.parent, str(share), at))
+    event = events.version_made(tenant, manifest.name, version, run, datasets, at, None, parent,
+                                str(share) if share else None)  # fmt: skip
+    tell(connection, event)
 
 
 def version_retired(connection: Connection, tenant: str, model: str, version: int, at: float) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from gristmill.control import records, snapshots
 from gristmill.control.access import Caller
+from gristmill.control.adapter_states import documents
 from gristmill.control.resources import capacity, check_possible, together
 from gristmill.control.runtime_choice import described, wanted_runtime
 from gristmill.control.state import Endpoint, Rollout, Target
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 MOST_REPLICAS = 64
+ADAPTER = "lora"  # the runtime in an adapter's manifest: it does not serve alone
 _before_change = fault_point("endpoints.before-change")
 _after_change = fault_point("endpoints.after-change")
 
@@ -56,10 +58,17 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
         version = versions.resolve(connection, by.tenant, wanted.version)
         if version.state == "retired":
             raise Conflict(f"{version.reference} is retired: deploy another version.")
+        if version.manifest.runtime == ADAPTER:
+            raise Unprocessable(
+                f"{version.reference} is an adapter: deploy {version.manifest.lineage.parent}, and add it to that with "
+                "`gristmill endpoints adapters add`.", field="version",
+            )  # fmt: skip
+        standing = records.endpoint(connection, by.tenant, name)
         target = Target(
             model=version.reference, digest=version.digest, task=version.task, replicas=least, most_replicas=most,
             resources=Resources(wanted.resources.cores, wanted.resources.memory_bytes, wanted.resources.gpus),
             limits=msgspec.to_builtins(wanted.limits), runtime=wanted_runtime(version, wanted.runtime),
+            adapters=standing.target.adapters if standing and standing.target.digest == version.digest else (),
         )  # fmt: skip
         _check_room(platform, target)
         return _move(platform, connection, by, name, target, wanted.strategy, wanted.generation)
@@ -67,7 +76,7 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
 
 def rollback(platform: Platform, by: Caller, name: str) -> Document:
     with platform.database.write() as connection:
-        found = _found(connection, by.tenant, name)
+        found = get(connection, by.tenant, name)
         if found.former is None:
             raise Conflict(f"Endpoint {name!r} has served nothing else: there is nothing to go back to.")
         return _move(platform, connection, by, name, found.former, Strategy.rolling, None)
@@ -76,11 +85,11 @@ def rollback(platform: Platform, by: Caller, name: str) -> Document:
 def scale(platform: Platform, by: Caller, name: str, replicas: int | str) -> Document:
     least, most = read_replicas(replicas)
     with platform.database.write() as connection:
-        found = _steady(connection, by.tenant, name)
+        found = steady(connection, by.tenant, name)
         target = msgspec.structs.replace(found.target, replicas=least, most_replicas=most)
         _check_room(platform, target)
         number = found.generation + 1
-        _change(platform, connection, found, spec=msgspec.to_builtins(target), state="updating", generation=number)
+        change(platform, connection, found, spec=msgspec.to_builtins(target), state="updating", generation=number)
         records.note(connection, by.tenant, platform.clock.now(), by.key, "endpoints.scale", name, replicas=least)
     platform.wake()
     return show(platform, by.tenant, name)
@@ -88,8 +97,8 @@ def scale(platform: Platform, by: Caller, name: str, replicas: int | str) -> Doc
 
 def delete(platform: Platform, by: Caller, name: str) -> Document:
     with platform.database.write() as connection:
-        found = _found(connection, by.tenant, name)
-        _change(platform, connection, found, state="deleting", generation=found.generation + 1)
+        found = get(connection, by.tenant, name)
+        change(platform, connection, found, state="deleting", generation=found.generation + 1)
         records.note(connection, by.tenant, platform.clock.now(), by.key, "endpoints.delete", name)
     platform.wake()
     return {"name": name, "state": "deleting"}
@@ -97,7 +106,7 @@ def delete(platform: Platform, by: Caller, name: str) -> Document:
 
 def show(platform: Platform, tenant: str, name: str) -> Document:
     with platform.database.read() as connection:
-        found = _found(connection, tenant, name)
+        found = get(connection, tenant, name)
         return {**_document(connection, found), "runtime": described(found.target, platform.settings.trials)}
 
 
@@ -142,7 +151,7 @@ def _move(
             raise Conflict(f"Endpoint {name!r} was made by someone else just now: look at it before you move it.")
         number, former = 1, None
     else:
-        _steady(connection, by.tenant, name)
+        steady(connection, by.tenant, name)
         if generation is not None and generation != found.generation:
             raise Conflict(f"Endpoint {name!r} is at generation {found.generation}, not {generation}: it was changed.")
         serves = any(one.routed for one in records.live_replicas(connection, by.tenant, name))
@@ -150,13 +159,13 @@ def _move(
             _check_same_clients(connection, found, target)
         number, former = found.generation + 1, found.target.model if serves else None
         previous = found.spec if serves else None
-        _change(platform, connection, found, spec=spec, previous=previous, state="updating", generation=number)
+        change(platform, connection, found, spec=spec, previous=previous, state="updating", generation=number)
     rollout = Rollout(new_id("rol"), by.tenant, name, str(strategy), "running", {"from": former, "to": target.model},
                       number, None, now, None)  # fmt: skip
     if not records.add_rollout(connection, rollout._asdict()):
         raise Conflict(f"Endpoint {name!r} is being moved by another rollout; wait until it has ended.")
     records.note(connection, by.tenant, now, by.key, "endpoints.deploy", name, to=target.model, strategy=str(strategy))
-    changed = _found(connection, by.tenant, name)
+    changed = get(connection, by.tenant, name)
     platform.wake()
     return {"endpoint": _document(connection, changed), "rollout": rollout._asdict()}
 
@@ -181,22 +190,22 @@ def _check_room(platform: Platform, target: Target) -> None:
     check_possible(Resources(0.0, wanted.memory_bytes, wanted.gpus), total)
 
 
-def _change(platform: Platform, connection: records.Connection, found: Endpoint, **values: Any) -> None:
+def change(platform: Platform, connection: records.Connection, found: Endpoint, **values: Any) -> None:
     _before_change()
     if not records.change_endpoint(connection, found, changed_at=platform.clock.now(), **values):
         raise Conflict(f"Endpoint {found.name!r} was changed by someone else just now: look at it and try again.")
     _after_change()
 
 
-def _found(connection: records.Connection, tenant: str, name: str) -> Endpoint:
+def get(connection: records.Connection, tenant: str, name: str) -> Endpoint:
     found = records.endpoint(connection, tenant, name)
     if found is None:
         raise NotFound(f"There is no endpoint {name!r}: `gristmill endpoints list` shows what there is.")
     return found
 
 
-def _steady(connection: records.Connection, tenant: str, name: str) -> Endpoint:
-    found = _found(connection, tenant, name)
+def steady(connection: records.Connection, tenant: str, name: str) -> Endpoint:
+    found = get(connection, tenant, name)
     rollout = records.newest_rollout(connection, tenant, name)
     if found.state == "deleting":
         raise Conflict(f"Endpoint {name!r} is being deleted.")
@@ -218,6 +227,7 @@ def _document(connection: records.Connection, found: Endpoint) -> Document:
         "name": found.name, "state": state, "generation": found.generation, "task": found.target.task,
         "target": found.spec,
         "versions": [{"model": model, "weight": weight} for model, weight in shares.items()],
+        "adapters": documents(found.target, live),
         "replicas": [{field: getattr(one, field) for field in fields} for one in live],
         "rollout": None if rollout is None else rollout._asdict(),
         "created_at": found.created_at, "changed_at": found.changed_at,

@@ -27,7 +27,8 @@ def verify(platform: Platform, tenant: str, model: str, version: int) -> Documen
 def retire(platform: Platform, by: Caller, model: str, version: int) -> Document:
     with platform.database.write() as connection:
         for endpoint in records.all_endpoints(connection, by.tenant):
-            if endpoint.target.model == f"{model}@{version}":
+            target = endpoint.target
+            if f"{model}@{version}" in (target.model, *(one.model for one in target.adapters)):
                 raise Conflict(f"Endpoint {endpoint.name!r} serves {model}@{version}: move or delete it first.")
         versions.retire(connection, by.tenant, model, version)
         now = platform.clock.now()

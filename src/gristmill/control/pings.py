@@ -44,10 +44,15 @@ class Heard(Generic[Answer]):
                 answer = self._question()
             except (OSError, EOFError):
                 continue
-            changed = self.answer is None or getattr(answer, "state", None) != getattr(self.answer, "state", None)
+            changed = self.answer is None or _says(answer) != _says(self.answer)
             self.answer, self.at = answer, time.monotonic()
             if changed:
                 self._wake()
+
+
+def _says(answer: Pong | Counted) -> object:
+    """What the controller acts on at once."""
+    return (answer.state, answer.adapters, answer.refused) if isinstance(answer, Pong) else None
 
 
 def worker(socket: str, wake: Callable[[], None]) -> Heard[Pong]:

@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gristmill.control import access, endpoints, models, runs, runtimes
+from gristmill.control import access, adapters, endpoints, models, runs, runtimes
 from gristmill.control.access import Caller
 from gristmill.control.status import Observed
 from gristmill.core.clock import Clock, SystemClock
@@ -144,6 +144,22 @@ class Platform:
     def delete_endpoint(self, by: Caller, endpoint: str) -> Document:
         """Requests under way are answered first → {name, state: "deleting"}. Raises NotFound."""
         return endpoints.delete(self, by, endpoint)
+
+    def add_adapter(self, by: Caller, endpoint: str, request: Document) -> Document:
+        """{version, name?} → {name, version, state, error}. Raises NotFound, Conflict, Unprocessable."""
+        return adapters.add(self, by, endpoint, request)
+
+    def adapters(self, tenant: str, endpoint: str) -> list[Document]:
+        """Raises NotFound."""
+        return adapters.list_adapters(self, tenant, endpoint)
+
+    def adapter(self, tenant: str, endpoint: str, name: str) -> Document:
+        """Raises NotFound."""
+        return adapters.show(self, tenant, endpoint, name)
+
+    def remove_adapter(self, by: Caller, endpoint: str, name: str) -> Document:
+        """Texts under way are finished with it. Raises NotFound, Conflict."""
+        return adapters.remove(self, by, endpoint, name)
 
     def rollout(self, tenant: str, rollout_id: str) -> Document:
         """Raises NotFound."""

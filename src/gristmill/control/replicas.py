@@ -17,8 +17,8 @@ from gristmill.control.state import Endpoint, Replica, replica_socket
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
 from gristmill.core.files import keep_newest, write_atomic
 from gristmill.core.ids import new_id
-from gristmill.core.supervision import Pong
-from gristmill.core.types import ReplicaSpec, Resources
+from gristmill.core.supervision import Adapt, Adapted, Pong, ask
+from gristmill.core.types import AdapterRef, ReplicaSpec, Resources
 from gristmill.engines.protocol import Engine, ProcessSpec
 from gristmill.registry import bundles
 
@@ -39,6 +39,8 @@ class Replicas:
         self._periods = Periods(platform)
         self._unpacker = ThreadPoolExecutor(2, "unpack")  # gigabytes take a while: the look at everything else goes on
         self._unpacking: dict[str, Future[object]] = {}  # by digest
+        self._unreadable: set[str] = set()  # digests of adapters whose stored content is corrupt
+        self._wanted: dict[tuple[str, str, str], tuple[AdapterRef, ...]] = {}  # by tenant, endpoint, digest
 
     def add(self, endpoint: Endpoint) -> None:
         """One more replica of what the endpoint is to serve; the next step starts it."""
@@ -61,12 +63,17 @@ class Replicas:
         """Look after every living replica; `pushed`: the gateways know which ones drain."""
         with self._platform.database.read() as connection:
             live = records.live_replicas(connection)
+            self._wanted = {
+                (one.tenant, one.name, one.target.digest): one.target.adapters
+                for one in records.all_endpoints(connection)
+            }
         for replica in live:
             try:
                 if replica.state == "draining":
                     self._end(replica, pushed)
                 else:
                     self._keep(replica)
+                    self._adapt(replica, pushed)
             except (CorruptBundle, NotFound) as error:
                 self._fail(replica, error.message)
             except GristmillError as error:  # a full disk, a database that is away: it may be better soon
@@ -114,6 +121,41 @@ class Replicas:
         elif pong.busy_s > _BUSY_S:
             self._kill(replica, f"has computed one batch for {pong.busy_s:.0f} s")
 
+    def _adapt(self, replica: Replica, pushed: bool) -> None:
+        """Note which adapters it has; tell it of a change, of one that goes once no gateway routes to it."""
+        pong = self._answer(replica)
+        if pong is None or pong.state != "ready":
+            return
+        if (pong.adapters, pong.refused) != (replica.adapters, replica.refused):
+            told = {**replica.resources, "adapters": pong.adapters, "refused": pong.refused}
+            self._update(replica, resources=told)
+        wanted = self._adapters(replica)
+        there = {**pong.adapters, **dict.fromkeys(pong.refused, "")}
+        goes = any(name not in {one.name for one in wanted} for name in there)
+        comes = any(there.get(one.name) not in (one.digest, "") for one in wanted)
+        if (comes or (goes and pushed)) and self._adapters_unpacked(replica):
+            try:
+                ask(self._socket(replica), Adapt(wanted), Adapted)
+            except (OSError, EOFError) as error:
+                logger.warning("replica %s was not told of its adapters: %s", replica.id, error)
+
+    def _adapters(self, replica: Replica) -> tuple[AdapterRef, ...]:
+        """What it is to have; an older version's replicas keep what they have until they go."""
+        wanted = self._wanted.get((replica.tenant, replica.endpoint, replica.digest), ())
+        return tuple(msgspec.structs.replace(one, folder=str(self._bundle(one.digest))) for one in wanted)
+
+    def _adapters_unpacked(self, replica: Replica) -> bool:
+        """Whether all that can be is: of one whose stored content is corrupt, the worker says so, and serves on."""
+        for adapter in self._adapters(replica):
+            if not Path(adapter.folder).exists() and adapter.digest not in self._unreadable:
+                try:
+                    if not self._unpacked(adapter.digest):
+                        return False
+                except (CorruptBundle, NotFound) as error:
+                    logger.error("the adapter %s is not unpacked: %s", adapter.model, error.message)
+                    self._unreadable.add(adapter.digest)
+        return True
+
     def _restart(self, replica: Replica, folder: Path) -> None:
         if replica.ready_at is None and (reason := _failure(folder)) is not None:
             self._fail(replica, reason)
@@ -126,7 +168,7 @@ class Replicas:
             return
         if len(starts) >= 3 and time.monotonic() - starts[-1] < min(10.0, 0.5 * 2 ** (len(starts) - 3)):
             return
-        if not self._unpacked(replica.digest):
+        if not self._adapters_unpacked(replica) or not self._unpacked(replica.digest):
             return
         starts.append(time.monotonic())
         if replica.state == "ready" or len(starts) > 1:
@@ -156,6 +198,7 @@ class Replicas:
             bundle=str(self._bundle(replica.digest)), socket=self._socket(replica), resources=replica.granted,
             log_level=self._platform.settings.log_level, runtime=replica.runtime,
             trials=str(self._platform.settings.trials), environments=installed(self._platform.settings.runtimes),
+            adapters=self._adapters(replica),
         )  # fmt: skip
         write_atomic(folder / "replica.json", msgspec.json.encode(spec))
         (folder / "failure.json").unlink(missing_ok=True)
@@ -202,7 +245,10 @@ class Replicas:
         with self._platform.database.read() as connection:
             live = records.live_replicas(connection)
         keep_newest(settings.replicas, {replica.id for replica in live}, _ENDED_KEPT)
-        keep_newest(settings.bundles, {self._bundle(replica.digest).name for replica in live}, _ENDED_KEPT)
+        digests = {replica.digest for replica in live}
+        digests |= {adapter.digest for replica in live for adapter in self._adapters(replica)}
+        kept = {self._bundle(digest).name for digest in digests}
+        keep_newest(settings.bundles, kept, _ENDED_KEPT)
 
     def _forget(self, live: set[str]) -> None:
         for gone in self._heard.keys() - live:

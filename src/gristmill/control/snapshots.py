@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from gristmill.control import records
+from gristmill.control.adapter_states import routed_adapters
 from gristmill.control.state import Endpoint, Replica, Rollout, replica_socket
 from gristmill.core.routes import (
     EndpointLimits,
@@ -58,19 +59,25 @@ def _endpoint(
     shares = weights(endpoint, replicas, rollout)
     limits = msgspec.convert(endpoint.target.limits, EndpointLimits)
     routed = tuple(
-        _version(connection, endpoint.tenant, model, share, [one for one in replicas if one.model == model], sockets)
+        _version(connection, endpoint, model, share, [one for one in replicas if one.model == model], sockets)
         for model, share in shares.items()
     )
     return RouteEndpoint(endpoint.name, endpoint.tenant, endpoint.target.task, routed, limits)
 
 
 def _version(
-    connection: records.Connection, tenant: str, model: str, share: int, replicas: Iterable[Replica], sockets: str
+    connection: records.Connection,
+    endpoint: Endpoint,
+    model: str,
+    share: int,
+    replicas: Sequence[Replica],
+    sockets: str,
 ) -> RouteVersion:
-    found = versions.resolve(connection, tenant, model)
+    found = versions.resolve(connection, endpoint.tenant, model)
     signature: Signature = found.manifest.signature
     routes = tuple(RouteReplica(one.id, replica_socket(sockets, one.id)) for one in replicas)
-    return RouteVersion(model, found.digest, signature, share, routes)
+    adapters = routed_adapters(endpoint.target, found.digest, replicas)
+    return RouteVersion(model, found.digest, signature, share, routes, adapters)
 
 
 def _key(row: records.Values, weight: int) -> RouteKey:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from gristmill.core.ids import derived_id
-from gristmill.core.types import Resources
+from gristmill.core.types import AdapterRef, Resources
 
 LIVE = ("starting", "ready", "draining")  # a replica's states in which its process is kept or awaited
 
@@ -68,6 +68,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     resources: Resources
     limits: dict[str, Any] = {}
     runtime: str | None = None  # None: the version's own; `auto`: the fastest of a trial
+    adapters: tuple[AdapterRef, ...] = ()  # of a language model
 
 
 class Rollout(NamedTuple):
@@ -106,6 +107,16 @@ class Replica(NamedTuple):
     def runtime(self) -> str | None:
         """As in Target: it is kept with what the replica was granted."""
         return self.resources.get("runtime")
+
+    @property
+    def adapters(self) -> dict[str, str]:
+        """Digests by name of those that it has; kept there too."""
+        return dict(self.resources.get("adapters") or {})
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Why adapters did not load, by name."""
+        return dict(self.resources.get("refused") or {})
 
     @property
     def routed(self) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from gristmill.core.files import write_atomic
-from gristmill.core.types import Role, Signature
+from gristmill.core.types import AdapterRef, Role, Signature
 
 
 class KeyLimits(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -47,6 +47,7 @@ class RouteVersion(msgspec.Struct, frozen=True):
     signature: Signature
     weight: int
     replicas: tuple[RouteReplica, ...]
+    adapters: tuple[AdapterRef, ...] = ()  # that every one of the replicas has
 
 
 class EndpointLimits(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from gristmill.core import frames
-from gristmill.core.types import ResourceUse
+from gristmill.core.types import AdapterRef, ResourceUse
 
 Answer = TypeVar("Answer")
 
@@ -24,6 +24,18 @@ class Pong(msgspec.Struct, frozen=True, tag="pong"):
     busy_total_s: float  # time spent computing since start
     use: ResourceUse
     error: str | None = None  # failed: the one sentence why the bundle did not load
+    adapters: dict[str, str] = {}  # loaded: digest by name
+    refused: dict[str, str] = {}  # adapters that did not load: one sentence why, by name
+
+
+class Adapt(msgspec.Struct, frozen=True, tag="adapt"):
+    """To a worker's socket: these adapters it is to have and no others; Pong tells when it has them."""
+
+    adapters: tuple[AdapterRef, ...]
+
+
+class Adapted(msgspec.Struct, frozen=True, tag="adapted"):
+    """The worker has read it."""
 
 
 class Reload(msgspec.Struct, frozen=True, tag="reload"):
@@ -47,7 +59,7 @@ class Counted(msgspec.Struct, frozen=True, tag="counted"):
     grpc_port: int = 0  # where it listens for gRPC; 0: it does not
 
 
-Request = Ping | Reload | Census
+Request = Ping | Adapt | Reload | Census
 
 
 def ask(path: str, message: Request, answer: type[Answer], timeout_s: float = 2.0) -> Answer:

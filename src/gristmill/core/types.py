@@ -232,6 +232,15 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
+class AdapterRef(msgspec.Struct, frozen=True):
+    """A LoRA adapter on a language model that serves; clients call it ENDPOINT:NAME."""
+
+    name: str
+    model: str  # NAME@VERSION
+    digest: str
+    folder: str = ""  # of its unpacked bundle, for the worker that loads it
+
+
 class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     """`replica.json` in a replica's folder: all that a worker needs."""
 
@@ -247,6 +256,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str | None = None  # None: the manifest's own; `auto`: the fastest of a trial
     trials: str = ""  # folder of what trials found, for all replicas of this machine
     environments: dict[str, str] = {}  # by runtime that is installed apart: its Python
+    adapters: tuple[AdapterRef, ...] = ()  # to load before it is ready
 
 
 class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):

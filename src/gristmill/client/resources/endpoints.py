@@ -6,7 +6,7 @@ from typing import Any
 
 from gristmill.client.calls import Call, Document, Documents, Pause, Steps
 from gristmill.client.operation import D, Resource, operation
-from gristmill.core.errors import DeadlineExceeded, Unavailable
+from gristmill.core.errors import DeadlineExceeded, Unavailable, Unprocessable
 
 POLL_S = 0.1
 
@@ -65,6 +65,36 @@ class Endpoints(Resource[D]):
     @operation
     def scale(self, endpoint: str, replicas: int | str) -> Steps[Document]:
         reply = yield Call("POST", f"/endpoints/{endpoint}/scale", json={"replicas": replicas})
+        return reply.document()
+
+    @operation
+    def add_adapter(self, endpoint: str, version: str, *, name: str | None = None) -> Steps[Document]:
+        """A LoRA adapter beside those that it has: {name, version, state}. See `wait_adapter`. Raises Conflict."""
+        wanted = {"version": version, **({"name": name} if name else {})}
+        reply = yield Call("POST", f"/endpoints/{endpoint}/adapters", json=wanted)
+        return reply.document()
+
+    @operation
+    def wait_adapter(self, endpoint: str, name: str, *, timeout_s: float = 120.0) -> Steps[Document]:
+        """The adapter once it answers as ENDPOINT:NAME. Raises Unprocessable with the reason when it is refused."""
+        for _ in range(round(timeout_s / POLL_S)):
+            document = (yield Call("GET", f"/endpoints/{endpoint}/adapters/{name}")).document()
+            if document["state"] == "ready":
+                return document
+            if document["state"] == "refused":
+                raise Unprocessable(f"The adapter {name!r} is not loaded: {document['error']}", field="adapter")
+            yield Pause(POLL_S)
+        raise DeadlineExceeded(f"The adapter {name!r} is not loaded after {timeout_s:g} s.")
+
+    @operation
+    def adapters(self, endpoint: str) -> Steps[Documents]:
+        reply = yield Call("GET", f"/endpoints/{endpoint}/adapters")
+        return reply.documents()
+
+    @operation
+    def remove_adapter(self, endpoint: str, name: str) -> Steps[Document]:
+        """Texts that are being written with it are finished."""
+        reply = yield Call("DELETE", f"/endpoints/{endpoint}/adapters/{name}")
         return reply.document()
 
     @operation

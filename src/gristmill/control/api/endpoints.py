@@ -51,6 +51,29 @@ def delete(endpoint: str, here: Here, by: Developer) -> Json:
     return Json(here.delete_endpoint(by, endpoint), status_code=202)
 
 
+@router.post("/endpoints/{endpoint}/adapters")
+def add_adapter(endpoint: str, request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
+    """{version, name?} → the adapter; it answers as ENDPOINT:NAME once its state is `ready`."""
+    return Json(here.add_adapter(by, endpoint, request), status_code=202)
+
+
+@router.get("/endpoints/{endpoint}/adapters")
+def list_adapters(endpoint: str, here: Here, by: Developer) -> Json:
+    return Json(here.adapters(by.tenant, endpoint))
+
+
+@router.get("/endpoints/{endpoint}/adapters/{adapter}")
+def show_adapter(endpoint: str, adapter: str, here: Here, by: Developer) -> Json:
+    """State: loading, ready, or refused with the error."""
+    return Json(here.adapter(by.tenant, endpoint, adapter))
+
+
+@router.delete("/endpoints/{endpoint}/adapters/{adapter}")
+def remove_adapter(endpoint: str, adapter: str, here: Here, by: Developer) -> Json:
+    """Texts under way are finished with it."""
+    return Json(here.remove_adapter(by, endpoint, adapter), status_code=202)
+
+
 @router.get("/rollouts/{rollout}")
 def show_rollout(rollout: str, here: Here, by: Developer) -> Json:
     return Json(here.rollout(by.tenant, rollout))

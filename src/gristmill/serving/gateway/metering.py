@@ -94,11 +94,15 @@ class Meter:
         compute_us: int,
         error: GristmillError | None,
     ) -> None:
-        """A text that was generated, or as much of it as the client took. Raises StorageFull."""
+        """A text that was generated, or as much of it as the client took. Raises StorageFull.
+
+        One that an adapter wrote is the adapter's: its version stands in the books.
+        """
+        by = stream.adapter or version
         sold = stream.sent > 0 or (error is None and not stream.ended)
         status = 200 if sold else stream.ended or (error.status if error is not None else 200)
         record = UsageRecord(
-            stream.record_id, endpoint.tenant, stream.key.id, endpoint.name, version.model, version.digest,
+            stream.record_id, endpoint.tenant, stream.key.id, endpoint.name, by.model, by.digest,
             stream.operation, status, time.time(), stream.rows, compute_us,
             int((monotonic() - stream.arrived_at) * 1e6), stream.bytes_in, stream.written, _tokens(usage), replica,
         )  # fmt: skip

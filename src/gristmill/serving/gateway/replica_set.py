@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from gristmill.core.routes import RouteEndpoint, RouteReplica, RouteVersion
+from gristmill.core.types import AdapterRef
 from gristmill.serving.gateway.metrics import PoolMetrics
 from gristmill.serving.gateway.replicas import Owner, Replica
 
@@ -34,6 +35,9 @@ class ReplicaSet(Owner[T], Generic[T]):
         for route in version.replicas:
             if route not in self._replicas:
                 self._replicas[route] = Replica(route, self, self._gateway)
+
+    def adapter(self, name: str) -> AdapterRef | None:
+        return next((one for one in self.version.adapters if one.name == name), None)
 
     def _retire(self, replica: Replica[T]) -> None:
         self._leaving = [old for old in self._leaving if old.in_flight]

@@ -30,8 +30,13 @@ class Route:
         self.shares = [Share(pool, version.weight) for pool, version in zip(pools, endpoint.versions, strict=True)]
         self._weighted = [share for share in self.shares if share.weight > 0]
 
-    def pick(self, version: str | None = None) -> Share:
-        """Smooth weighted round robin (as in nginx), or the version asked for. Raises NotFound, Unavailable."""
+    def pick(self, version: str | None = None, adapter: str | None = None) -> Share:
+        """Smooth weighted round robin (as in nginx), or the version or adapter asked for.
+
+        Raises NotFound, Unavailable.
+        """
+        if adapter is not None:
+            return self._adapted(adapter, version)
         if version is not None:
             return self._numbered(version)
         weighted = self._weighted
@@ -44,6 +49,12 @@ class Route:
         best = max(weighted, key=lambda share: share.current)
         best.current -= sum(share.weight for share in weighted)
         return best
+
+    def _adapted(self, adapter: str, version: str | None) -> Share:
+        for share in sorted(self.shares, key=lambda share: -share.weight):
+            if version in (None, share.number) and share.pool.adapter(adapter) is not None:
+                return share
+        raise NotFound(f"There is no model '{self.endpoint.name}:{adapter}' here.")
 
     def _numbered(self, version: str) -> Share:
         for share in sorted(self.shares, key=lambda share: -share.weight):

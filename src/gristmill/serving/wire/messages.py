@@ -11,7 +11,7 @@ import msgspec
 
 from gristmill.core.errors import GristmillError, from_code
 from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
-from gristmill.core.supervision import Ping
+from gristmill.core.supervision import Adapt, Ping
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -140,7 +140,7 @@ class Generated(msgspec.Struct, frozen=True, tag="generated"):
     begun: tuple[Begun, ...] = ()
 
 
-ToWorker = Ping | Hello | Compute | Parse | Explain | Generate | Cancel | Tokenize
+ToWorker = Ping | Adapt | Hello | Compute | Parse | Explain | Generate | Cancel | Tokenize
 ToGateway = Ready | Draining | Computed | Answered | Generated
 
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode

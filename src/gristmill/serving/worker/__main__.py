@@ -40,9 +40,12 @@ def main(folder: Path) -> int:
         version, timings = load(spec)
     except Exception as error:
         return _fail(folder, state, error)
+    state.wanted = spec.adapters
+    answering = _answering(version, spec, state, server)
+    answering.adapt()
     server.end_on_sigterm()
     _log.info("%s is ready on replica %s", spec.model, spec.id)
-    server.serve(_answering(version, spec, state, server), Ready(spec.digest, timings), _DRAIN_S)
+    server.serve(answering, Ready(spec.digest, timings), _DRAIN_S)
     version.runtime.close()
     return 0
 

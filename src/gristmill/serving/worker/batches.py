@@ -35,5 +35,8 @@ class Batches:
     def step(self) -> None:
         """Nothing is left between two messages."""
 
+    def adapt(self) -> None:
+        """Only language models have adapters."""
+
     def drop(self, connection: socket.socket) -> None:
         """Nothing is under way for it."""

@@ -17,7 +17,7 @@ import msgspec
 
 from gristmill.core import frames
 from gristmill.core.errors import GristmillError
-from gristmill.core.supervision import Ping
+from gristmill.core.supervision import Adapt, Adapted, Ping
 from gristmill.serving.wire.messages import Draining, Hello, Ready, decode_to_worker
 from gristmill.serving.worker.state import WorkerState
 
@@ -42,6 +42,10 @@ class Answering(Protocol):
     def take(self, connection: socket.socket, message: Any, body: bytearray) -> None: ...
 
     def step(self) -> None: ...
+
+    def adapt(self) -> None:
+        """Bring the adapters to what the controller wants: see WorkerState."""
+        ...
 
     def drop(self, connection: socket.socket) -> None:
         """The gateway is gone."""
@@ -94,6 +98,10 @@ class Server:
                 message = decode_to_worker(header)
                 if isinstance(message, Ping):
                     frames.send(connection, self._state.pong())
+                elif isinstance(message, Adapt):
+                    self._state.wanted = message.adapters
+                    self._waker.send(b"a")
+                    frames.send(connection, Adapted())
                 elif isinstance(message, Hello):
                     with self._lock:
                         self._greeted.append(connection)
@@ -125,6 +133,7 @@ class Server:
         for selected, _ in self._selector.select(0 if self._answering.busy else timeout_s):
             if selected.fileobj is self._wake:
                 self._wake.recv(4096)
+                self._answering.adapt()
                 self._welcome(ready)
             else:
                 self._take(self._answering, selected.fileobj)  # type: ignore[arg-type]

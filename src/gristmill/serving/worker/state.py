@@ -6,6 +6,7 @@ import time
 
 from gristmill.core.measurement import Meter
 from gristmill.core.supervision import Pong
+from gristmill.core.types import AdapterRef
 
 
 class WorkerState:
@@ -16,6 +17,9 @@ class WorkerState:
         self.error: str | None = None
         self.rows = 0
         self.busy_total_s = 0.0
+        self.wanted: tuple[AdapterRef, ...] | None = None  # what the controller told last; None: it was done
+        self.adapters: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
         self._busy_since: float | None = None
         self._meter = Meter()
 
@@ -38,4 +42,7 @@ class WorkerState:
     def pong(self) -> Pong:
         since = self._busy_since
         busy_s = 0.0 if since is None else time.monotonic() - since
-        return Pong(self.state, busy_s, self.rows, self.busy_total_s, self._meter.read(), self.error)
+        return Pong(
+            self.state, busy_s, self.rows, self.busy_total_s, self._meter.read(), self.error, self.adapters,
+            self.refused,
+        )  # fmt: skip

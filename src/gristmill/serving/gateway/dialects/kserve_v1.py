@@ -13,6 +13,7 @@ from gristmill.core.routes import RouteVersion
 from gristmill.core.types import Signature
 from gristmill.serving.gateway.fit import Given, InputFit, check_structure
 from gristmill.serving.gateway.request import Request
+from gristmill.serving.gateway.routing import Route
 from gristmill.serving.gateway.work import Answer, ExplainJob, Reply, Result
 from gristmill.serving.wire import json_data
 from gristmill.serving.wire.dtypes import BYTES
@@ -39,8 +40,8 @@ class KServeV1:
         match = _MODEL(request.path)
         if match is None or (request.method == "POST") != (match["what"] is not None):
             raise NotFound(f"There is no {request.method} at this path.")
-        route = request.route(match["name"])
-        share = route.pick()
+        name, _, adapter = match["name"].partition(":")
+        share = request.route(name).pick(adapter=adapter or None)
         if match["what"] is None:
             document = {"name": match["name"], "ready": share.pool.ready}
             return Answer(Reply(msgspec.json.encode(document)), share.pool.version.model)
@@ -59,9 +60,14 @@ class KServeV1:
 
 def _models(request: Request) -> Answer:
     """`data` is what OpenAI's clients read, `models` KServe's."""
-    names = [route.endpoint.name for route in request.routes()]
+    names = [name for route in request.routes() for name in (route.endpoint.name, *_adapted(route))]
     data = [{"id": name, "object": "model", "created": 0, "owned_by": request.key.tenant} for name in names]
     return Answer(Reply(msgspec.json.encode({"object": "list", "data": data, "models": names})), "")
+
+
+def _adapted(route: Route) -> list[str]:
+    adapters = {one.name for share in route.shares for one in share.pool.version.adapters}
+    return [f"{route.endpoint.name}:{name}" for name in sorted(adapters)]
 
 
 def _read(body: bytes) -> _Body:

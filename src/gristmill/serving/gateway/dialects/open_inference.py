@@ -98,7 +98,7 @@ def _compressed(render: Render, accepted: bytes) -> Render:
 async def _explain(request: Request, asked: Asked) -> Answer:
     """The body of an infer request, or `{"inputs": ..., "parameters": ...}` in the task's own terms."""
     name, _, adapter = asked.name.partition(":")
-    share = request.route(name).pick(asked.version)
+    share = request.route(name).pick(asked.version, adapter or None)
     if share.pool.signature.language is not None:
         result = await explained_text(request, share, adapter or None)
         version = share.pool.version

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, Unavailable, Unprocessable
+from gristmill.core.errors import DeadlineExceeded, GristmillError, Internal, NotFound, Unavailable, Unprocessable
 from gristmill.core.generation import GenerationRequest, TokenUsage
 from gristmill.core.routes import RouteEndpoint, RouteReplica, RouteVersion
 from gristmill.serving.gateway.admission import FairQueue
@@ -57,7 +57,11 @@ class GenerationPool(ReplicaSet[Item]):
     # A request's way
 
     def submit(self, stream: Stream) -> None:
-        """Queue it, or refuse it at once. Raises Unavailable."""
+        """Queue it, or refuse it at once. Raises Unavailable; NotFound where its adapter went meanwhile."""
+        if stream.asked.adapter is not None:
+            stream.adapter = self.adapter(stream.asked.adapter)
+            if stream.adapter is None:
+                raise NotFound(f"There is no model '{self.endpoint.name}:{stream.asked.adapter}' here.")
         if not self._replicas:
             raise Unavailable("The endpoint has no replica yet: try again shortly.", retry_after_s=1.0)
         if len(self.queue) >= self.endpoint.limits.max_queue:

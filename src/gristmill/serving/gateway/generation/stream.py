@@ -9,6 +9,7 @@ from time import monotonic
 from gristmill.core.errors import GristmillError
 from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
 from gristmill.core.routes import RouteKey
+from gristmill.core.types import AdapterRef
 from gristmill.serving.gateway.body import ClientLeft
 
 
@@ -18,14 +19,15 @@ class Stream:
     """
 
     __slots__ = (
-        "_deltas", "_wake", "arrived_at", "asked", "begun_at", "bytes_in", "deadline", "deaths", "ended", "error",
-        "forget", "key", "prompt_tokens", "record_id", "rows", "sent", "usage", "whole", "written",
+        "_deltas", "_wake", "adapter", "arrived_at", "asked", "begun_at", "bytes_in", "deadline", "deaths", "ended",
+        "error", "forget", "key", "prompt_tokens", "record_id", "rows", "sent", "usage", "whole", "written",
     )  # fmt: skip
 
     def __init__(
         self, asked: GenerationRequest, key: RouteKey, record_id: str, bytes_in: int, arrived_at: float
     ) -> None:
         self.asked = asked
+        self.adapter: AdapterRef | None = None  # known once it is in a pool
         self.key = key
         self.record_id = record_id
         self.rows = asked.n

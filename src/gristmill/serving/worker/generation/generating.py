@@ -17,6 +17,7 @@ from gristmill.frameworks.generation import Emission, Grammar, Job
 from gristmill.frameworks.language import WEIGHTS, LanguageRuntime
 from gristmill.serving.wire.messages import Answered, Begun, Cancel, Ended, Fault, Generate, Generated, Tokenize
 from gristmill.serving.worker.computing import fault
+from gristmill.serving.worker.generation.adapting import adapt
 from gristmill.serving.worker.generation.choice import Choice
 from gristmill.serving.worker.generation.explaining import ExplainRequest, given_answer
 from gristmill.serving.worker.generation.grammars import Grammars
@@ -71,6 +72,11 @@ class Generation:
     @property
     def busy(self) -> bool:
         return self._generator.busy
+
+    def adapt(self) -> None:
+        wanted, self._state.wanted = self._state.wanted, None
+        if wanted is not None:
+            adapt(self._generator, wanted, self._state)
 
     def take(self, connection: socket.socket, message: Any, body: bytearray) -> None:
         if isinstance(message, Generate):

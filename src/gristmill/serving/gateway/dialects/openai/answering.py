@@ -37,7 +37,7 @@ def target(request: Request, model: str) -> Target:
     """`ENDPOINT`, `ENDPOINT@VERSION`, `ENDPOINT:ADAPTER`. Raises NotFound."""
     named, _, adapter = model.partition(":")
     name, _, version = named.partition("@")
-    share = request.route(name).pick(version or None)
+    share = request.route(name).pick(version or None, adapter or None)
     return Target(model, share, adapter or None, share.pool.signature.language)
 
 

@@ -1,0 +1,120 @@
+"""LoRA adapters through every public door: imported, added to an endpoint that serves, called, counted, removed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests import adapters, language, running
+from tests.running import Platform, eventually
+
+WORDS = len(language.tokenizer())
+GREEDY: Any = {"temperature": 0, "max_tokens": 12, "extra_body": {"ignore_eos": True}}
+PROMPT = "All is grist to the mill."
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A base on two replicas, with two adapters."""
+    folder = tmp_path_factory.mktemp("adapters")
+    with running.platform(tmp_path_factory.mktemp("adapted") / "home") as made:
+        made.json("models", "import", str(language.folder(folder / "tiny")))
+        made.json("deploy", "tiny@1", "--endpoint", "chat", "--runtime", "transformers", "--replicas", "2")
+        for seed, name in enumerate(("poet", "clerk"), 1):
+            source = adapters.save(folder / name, WORDS, seed=seed)
+            made.json("models", "import", str(source), "--base", "tiny@1")
+            made.json("endpoints", "adapters", "add", "chat", name)
+        yield made
+
+
+@pytest.fixture
+def client(platform: Platform) -> Iterator[openai.OpenAI]:
+    url = f"{platform.inference_url}/v1"
+    with openai.OpenAI(base_url=url, api_key=platform.key, max_retries=0) as made:
+        yield made
+
+
+def completed(client: openai.OpenAI, model: str) -> str:
+    return client.completions.create(model=model, prompt=PROMPT, **GREEDY).choices[0].text
+
+
+def test_each_adapter_answers_under_its_name_beside_the_others(client: openai.OpenAI) -> None:
+    names = ("chat", "chat:poet", "chat:clerk")
+    assert set(names) <= {one.id for one in client.models.list()}
+    alone = {name: completed(client, name) for name in names}
+    assert len(set(alone.values())) == 3
+    together: list[tuple[str, str]] = []
+    threads = [threading.Thread(target=lambda name=name: together.append((name, completed(client, name))))
+               for name in names * 4]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(together) == sorted(list(alone.items()) * 4)
+    assert client.models.retrieve("chat:poet")
+
+
+def test_an_unknown_adapter_is_not_found_in_openais_form(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.NotFoundError, match="chat:nobody"):
+        completed(client, "chat:nobody")
+
+
+def test_one_that_is_removed_finishes_what_it_writes_and_then_is_unknown(
+    platform: Platform, client: openai.OpenAI
+) -> None:
+    platform.json("endpoints", "adapters", "add", "chat", "poet", "--as", "brief")
+    asked: Any = {"model": "chat:brief", "prompt": PROMPT, "temperature": 0, "max_tokens": 200, "stream": True}
+    whole = client.completions.create(**{**asked, "stream": False}, extra_body={"ignore_eos": True}).choices[0].text
+    stream = client.completions.create(**asked, extra_body={"ignore_eos": True})
+    text = next(stream).choices[0].text
+    platform.json("endpoints", "adapters", "remove", "chat", "brief")
+    assert text + "".join(chunk.choices[0].text for chunk in stream) == whole
+
+    def unknown() -> bool:
+        try:
+            completed(client, "chat:brief")
+        except openai.NotFoundError:
+            return True
+        return False
+
+    eventually(unknown, 10)
+    assert {one["name"] for one in platform.json("endpoints", "adapters", "list", "chat")} == {"poet", "clerk"}
+
+
+def test_replicas_that_come_and_come_back_have_them_before_they_answer(
+    platform: Platform, client: openai.OpenAI
+) -> None:
+    before = completed(client, "chat:poet")
+    with platform.client() as sdk:
+        sdk.endpoints.scale("chat", 3)
+        sdk.endpoints.wait("chat")
+        (oldest, *_) = platform.replicas("chat")
+        platform.kill(oldest)
+        assert [completed(client, "chat:poet") for _ in range(9)] == [before] * 9
+
+
+def test_the_books_count_its_tokens_as_the_adapters_own(platform: Platform, client: openai.OpenAI) -> None:
+    completed(client, "chat:clerk")
+    entries = ("books", "entries", "--account", "units:tokens:clerk@1")
+    assert eventually(lambda: platform.json(*entries), 20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("deploy", "poet@1"), "is an adapter"),
+        (("endpoints", "adapters", "add", "chat", "tiny@1"), "is no adapter"),
+        (("endpoints", "adapters", "add", "chat", "poet"), "has an adapter 'poet'"),
+        (("endpoints", "adapters", "remove", "chat", "nobody"), "has no adapter 'nobody'"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_sentence(
+    platform: Platform, arguments: tuple[str, ...], sentence: str
+) -> None:
+    refused = platform.cli(*arguments, check=False)
+    assert refused.returncode != 0
+    assert sentence in " ".join((refused.stdout + refused.stderr).split())
