@@ -51,10 +51,14 @@ def run_used(
 
 def version_made(
     tenant: str, model: str, version: int, run: str | None, datasets: list[str], happened_at: float,
-    expected_units: int | None = None,
+    expected_units: int | None = None, parent: str | None = None, inherits: str | None = None,
 ) -> Event:  # fmt: skip
-    """`datasets` as NAME@VERSION."""
-    payload = {"model": model, "version": version, "run": run, "datasets": datasets, "expected_units": expected_units}
+    """`datasets` and `parent` as NAME@VERSION; `inherits`: the share of the parent's cost taken over, as in 0.25."""
+    payload: dict[str, Any] = {
+        "model": model, "version": version, "run": run, "datasets": datasets, "expected_units": expected_units,
+    }  # fmt: skip
+    if parent is not None and inherits is not None:
+        payload |= {"parent": parent, "inherits": inherits}
     return Event(derived_id("version.made", tenant, model, version), tenant, "version.made", payload, happened_at)
 
 
