@@ -77,7 +77,7 @@ def _version(
     signature: Signature = found.manifest.signature
     routes = tuple(RouteReplica(one.id, replica_socket(sockets, one.id)) for one in replicas)
     adapters = routed_adapters(endpoint.target, found.digest, replicas)
-    return RouteVersion(model, found.digest, signature, share, routes, adapters)
+    return RouteVersion(model, found.digest, signature, share, routes, adapters, found.created_at)
 
 
 def _key(row: records.Values, weight: int) -> RouteKey:

@@ -48,6 +48,7 @@ class RouteVersion(msgspec.Struct, frozen=True):
     weight: int
     replicas: tuple[RouteReplica, ...]
     adapters: tuple[AdapterRef, ...] = ()  # that every one of the replicas has
+    created_at: float = 0.0  # of the version, seconds since 1970
 
 
 class EndpointLimits(msgspec.Struct, frozen=True):

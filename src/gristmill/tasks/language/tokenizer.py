@@ -79,10 +79,19 @@ class TokenStream:
 
         self._tokenizer = tokenizer
         self._stream = DecodeStream(skip_special_tokens=True)
+        self._held: list[int] = []
 
     def add(self, token: int) -> str:
         """The text that is whole now."""
-        return self._stream.step(self._tokenizer, token) or ""
+        text: str = self._stream.step(self._tokenizer, token) or ""
+        self._held = [] if text else [*self._held, token]
+        return text
+
+    def end(self) -> str:
+        """What is held when no more comes: bytes of a broken character stand as a replacement."""
+        held, self._held = self._held, []
+        text: str = self._tokenizer.decode(held, skip_special_tokens=True)
+        return text if _UNREADABLE in text else ""
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -60,9 +60,15 @@ class KServeV1:
 
 def _models(request: Request) -> Answer:
     """`data` is what OpenAI's clients read, `models` KServe's."""
-    names = [name for route in request.routes() for name in (route.endpoint.name, *_adapted(route))]
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": request.key.tenant} for name in names]
+    created = {name: _created(route) for route in request.routes() for name in (route.endpoint.name, *_adapted(route))}
+    names, tenant = list(created), request.key.tenant
+    data = [{"id": name, "object": "model", "created": at, "owned_by": tenant} for name, at in created.items()]
     return Answer(Reply(msgspec.json.encode({"object": "list", "data": data, "models": names})), "")
+
+
+def _created(route: Route) -> int:
+    """When the newest version that it serves was made, seconds since 1970."""
+    return int(max((share.pool.version.created_at for share in route.shares), default=0.0))
 
 
 def _adapted(route: Route) -> list[str]:

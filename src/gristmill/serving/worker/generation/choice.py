@@ -37,7 +37,10 @@ class Choice:
         self._unsent += 1
         self.reasoning_tokens += self._segments.kind is Kind.reasoning
         ended = emission.token in self._ends
-        text = "" if ended else self._stop.add(self._text.add(emission.token))
+        text = "" if ended else self._text.add(emission.token)
+        if ended or emission.finished:
+            text += self._text.end()
+        text = self._stop.add(text)
         pieces = self._segments.add(text) if text else []
         if ended or emission.finished or self._stop.hit:
             pieces += self._segments.add(self._stop.end()) + self._segments.end()
