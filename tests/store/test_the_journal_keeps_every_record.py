@@ -2,6 +2,7 @@ import os
 import tempfile
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,3 +97,12 @@ def test_posted_segments_are_pruned_and_the_position_stays_good(tmp_path: Path) 
     assert read_all(tmp_path, position) == [f"r{number}" for number in range(6, 10)]
     assert not (tmp_path / "00000000.journal").exists()
     journal.close()
+
+
+def test_a_segment_of_before_texts_were_timed_is_read(tmp_path: Path) -> None:
+    names = UsageRecord.__struct_fields__[: -len(("first_token_us", "per_token_us", "energy_uj"))]
+    former = msgspec.defstruct("Former", list(names), array_like=True)
+    journal = Journal(tmp_path, 10_000)
+    journal.append([former(*(getattr(record(1), name) for name in names))])  # type: ignore[list-item]
+    journal.close()
+    assert read_records(tmp_path, 0, 7)[0] == [record(1)]

@@ -23,6 +23,7 @@ _ROWS_A_PART = 20_000
 _INT, _FLOAT, _BOOL, _TEXT = pa.int64(), pa.float64(), pa.bool_(), pa.string()
 _TYPES = {
     "number": _INT, "micro": _INT, "status": _INT, "items": _INT, "compute_us": _INT, "latency_us": _INT,
+    "first_token_us": _INT, "per_token_us": _INT, "energy_uj": _INT,
     "bytes_in": _INT, "bytes_out": _INT, "quantity": _FLOAT, "error": _FLOAT, "happened_at": _FLOAT,
     "recorded_at": _FLOAT, "unpriced": _BOOL,
 }  # fmt: skip

@@ -118,6 +118,11 @@ class ResourceUse(msgspec.Struct, frozen=True):
     energy: Measure  # joules
     gpu_s: float | None = None  # None: no counter, which is not zero
 
+    @property
+    def energy_a_cpu_s(self) -> float:
+        """Joules a second of CPU time; 0 while nothing is known."""
+        return (self.energy.value or 0.0) / self.cpu_s if self.cpu_s > 0 else 0.0
+
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     """What one request used. Its id is the request's own: posted twice, it counts once."""
@@ -139,6 +144,11 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     tokens: dict[str, int] = {}  # by class: prompt, cached, completion
     replica: str = ""
     cached: bool = False  # answered from the endpoint's cache: no replica computed it
+    first_token_us: int | None = None  # of a generated text: from the request's arrival to its first token
+    per_token_us: int | None = None  # mean from one token of it to the next; None: there were fewer than two
+    energy_uj: int | None = (
+        None  # of it: its share of what the replica's steps took; measured or modelled as ResourceUse
+    )
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from gristmill.core.routes import RouteEndpoint, RouteVersion
 from gristmill.core.types import UsageRecord
 from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.work import Answer, Reply, Result, Work
-from gristmill.serving.wire.messages import Answered, Computed
+from gristmill.serving.wire.messages import Answered, Computed, Ended
 from gristmill.store.journal import Journal
 from gristmill.tasks.text_embedding import TOKENS
 
@@ -90,11 +90,13 @@ class Meter:
         version: RouteVersion,
         replica: str,
         stream: Stream,
+        ended: Ended | None,
         usage: TokenUsage,
-        compute_us: int,
         error: GristmillError | None,
     ) -> None:
-        """A text that was generated, or as much of it as the client took. Raises StorageFull.
+        """A text that was generated, or as much of it as the client took; `ended` None where its worker died.
+
+        Raises StorageFull.
 
         One that an adapter wrote is the adapter's: its version stands in the books.
         """
@@ -103,13 +105,20 @@ class Meter:
         status = 200 if sold else stream.ended or (error.status if error is not None else 200)
         record = UsageRecord(
             stream.record_id, endpoint.tenant, stream.key.id, endpoint.name, by.model, by.digest,
-            stream.operation, status, time.time(), stream.rows, compute_us,
+            stream.operation, status, time.time(), stream.rows, ended.compute_us if ended else 0,
             int((monotonic() - stream.arrived_at) * 1e6), stream.bytes_in, stream.written, _tokens(usage), replica,
+            first_token_us=_microseconds(stream.first_token_s),
+            per_token_us=_microseconds(stream.per_token_s(ended.usage.completion if ended else stream.sent)),
+            energy_uj=ended.energy_uj if ended else None,
         )  # fmt: skip
         try:
             self._journal.append([record])
         except StorageFull:
             raise _unmetered() from None
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1e6)
 
 
 def tokens_read(result: Result | None) -> dict[str, int]:

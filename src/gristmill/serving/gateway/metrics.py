@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 LATENCY_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+FIRST_TOKEN_S = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0)
+PER_TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -36,6 +38,8 @@ class PoolMetrics:
         self.requests: dict[int, int] = {}  # by status
         self.latency = Histogram(LATENCY_S)
         self.batches = Histogram(BATCH_ROWS)
+        self.first_token = Histogram(FIRST_TOKEN_S)
+        self.per_token = Histogram(PER_TOKEN_S)
         self.shed = 0
         self.expired = 0
         self.retries = 0
@@ -45,6 +49,13 @@ class PoolMetrics:
     def request(self, status: int, seconds: float) -> None:
         self.requests[status] = self.requests.get(status, 0) + 1
         self.latency.observe(seconds)
+
+    def text(self, first_token_s: float | None, per_token_s: float | None) -> None:
+        """A generated text; None: there was none."""
+        if first_token_s is not None:
+            self.first_token.observe(first_token_s)
+        if per_token_s is not None:
+            self.per_token.observe(per_token_s)
 
     def batch(self, rows: int) -> None:
         self.batches.observe(rows)
@@ -60,6 +71,7 @@ class Observed(NamedTuple):
     queue: int
     in_flight: int
     ready: int
+    generates: bool
 
 
 _HELP = {
@@ -74,7 +86,18 @@ _HELP = {
     "gristmill_ready": ("gauge", "1 while at least one replica is ready."),
     "gristmill_request_seconds": ("histogram", "From arrival to answer."),
     "gristmill_batch_rows": ("histogram", "Rows a batch."),
+    "gristmill_time_to_first_token_seconds": ("histogram", "Of generated texts: from arrival to the first token."),
+    "gristmill_time_per_output_token_seconds": ("histogram", "Of generated texts: mean from one token to the next."),
 }
+
+
+def _histograms(pool: Observed) -> Iterator[tuple[str, Histogram]]:
+    yield "gristmill_request_seconds", pool.metrics.latency
+    if pool.generates:
+        yield "gristmill_time_to_first_token_seconds", pool.metrics.first_token
+        yield "gristmill_time_per_output_token_seconds", pool.metrics.per_token
+    else:
+        yield "gristmill_batch_rows", pool.metrics.batches
 
 
 def render(pools: Iterable[Observed]) -> bytes:
@@ -96,8 +119,8 @@ def render(pools: Iterable[Observed]) -> bytes:
         }
         for name, value in plain.items():
             lines[name].append(f"{name}{{{labels}}} {value}")
-        lines["gristmill_request_seconds"] += pool.metrics.latency.lines("gristmill_request_seconds", labels)
-        lines["gristmill_batch_rows"] += pool.metrics.batches.lines("gristmill_batch_rows", labels)
+        for name, histogram in _histograms(pool):
+            lines[name] += histogram.lines(name, labels)
     text = [
         line
         for name, (kind, says) in _HELP.items()

@@ -219,6 +219,7 @@ class Serving:
                 len(pool.queue),
                 pool.in_flight,
                 int(pool.ready),
+                isinstance(pool, GenerationPool),
             )
             for pool in self._pools.values()
             if key.role == "admin" or pool.endpoint.tenant == key.tenant

@@ -22,13 +22,18 @@ class WorkerState:
         self.refused: dict[str, str] = {}
         self._busy_since: float | None = None
         self._meter = Meter()
+        self._cpu_before = 0.0
+        self._joules_a_cpu_s = self._meter.read().energy_a_cpu_s  # so far: read anew with every answer to a ping
+        self.joules = 0.0  # of the last batch
 
     def begin(self) -> float:
         self._busy_since = now = time.monotonic()
+        self._cpu_before = time.process_time()
         return now
 
     def end(self, started: float, rows: int) -> float:
-        """Count a batch; gives the seconds it took."""
+        """Count a batch; gives the seconds it took. `joules` is then its energy."""
+        self.joules = (time.process_time() - self._cpu_before) * self._joules_a_cpu_s
         took = time.monotonic() - started
         self._busy_since = None
         self.rows += rows
@@ -42,7 +47,8 @@ class WorkerState:
     def pong(self) -> Pong:
         since = self._busy_since
         busy_s = 0.0 if since is None else time.monotonic() - since
+        use = self._meter.read()
+        self._joules_a_cpu_s = use.energy_a_cpu_s
         return Pong(
-            self.state, busy_s, self.rows, self.busy_total_s, self._meter.read(), self.error, self.adapters,
-            self.refused,
+            self.state, busy_s, self.rows, self.busy_total_s, use, self.error, self.adapters, self.refused
         )  # fmt: skip

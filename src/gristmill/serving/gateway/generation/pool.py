@@ -150,8 +150,9 @@ class GenerationPool(ReplicaSet[Item]):
         if stream.ended:  # the client left, or the deadline passed: it pays for what it took
             usage = TokenUsage(usage.prompt, usage.cached, min(usage.completion, stream.sent), usage.reasoning)
         error = ended.fault.error() if ended.fault is not None else None
+        self.metrics.text(stream.first_token_s, stream.per_token_s(ended.usage.completion))
         try:
-            self._meter.settle_stream(self.endpoint, self.version, replica, stream, usage, ended.compute_us, error)
+            self._meter.settle_stream(self.endpoint, self.version, replica, stream, ended, usage, error)
         except GristmillError as unmetered:
             error = unmetered
         if error is not None:
@@ -180,7 +181,7 @@ class GenerationPool(ReplicaSet[Item]):
         error = gone if stream.touched else Internal("Two replicas died in a row while they answered this request.")
         used = TokenUsage(stream.prompt_tokens, 0, stream.sent)
         try:
-            self._meter.settle_stream(self.endpoint, self.version, replica, stream, used, 0, error)
+            self._meter.settle_stream(self.endpoint, self.version, replica, stream, None, used, error)
         except GristmillError as unmetered:
             error = unmetered
         stream.fail(error)

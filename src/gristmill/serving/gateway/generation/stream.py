@@ -20,7 +20,7 @@ class Stream:
 
     __slots__ = (
         "_deltas", "_wake", "adapter", "arrived_at", "asked", "begun_at", "bytes_in", "deadline", "deaths", "ended",
-        "error", "forget", "key", "prompt_tokens", "record_id", "rows", "sent", "usage", "whole", "written",
+        "error", "forget", "key", "last_at", "prompt_tokens", "record_id", "rows", "sent", "usage", "whole", "written",
     )  # fmt: skip
 
     def __init__(
@@ -37,6 +37,7 @@ class Stream:
         self.deaths = 0  # workers that died while this was in flight on them
         self.prompt_tokens = 0  # known once a worker has begun
         self.begun_at = 0.0  # when the first token came
+        self.last_at = 0.0  # when the last one came
         self.sent = 0  # tokens that the client took
         self.whole = False  # the client gets it in one piece: until then it has nothing of it
         self.written = 0  # bytes of the answer
@@ -62,11 +63,21 @@ class Stream:
         """Read and written, as far as they are known."""
         return self.usage.prompt + self.usage.completion if self.usage is not None else self.prompt_tokens + self.sent
 
+    @property
+    def first_token_s(self) -> float | None:
+        """From its arrival; None while no token came."""
+        return self.begun_at - self.arrived_at if self.begun_at else None
+
+    def per_token_s(self, completion: int) -> float | None:
+        """Mean from one token to the next; `completion`: how many came, over all choices. None: fewer than two each."""
+        after_first = completion / self.rows - 1
+        return (self.last_at - self.begun_at) / after_first if self.begun_at and after_first > 0 else None
+
     # The pool's side
 
     def push(self, delta: Delta) -> None:
-        if not self.begun_at:
-            self.begun_at = monotonic()
+        self.last_at = monotonic()
+        self.begun_at = self.begun_at or self.last_at
         self._deltas.append(delta)
         self._call()
 

@@ -39,6 +39,7 @@ class _Open:
     def __init__(self, connection: socket.socket, number: int, request: Request) -> None:
         self.connection, self.number, self.request = connection, number, request
         self.compute_us = 0.0
+        self.energy_uj = 0.0
 
 
 class _Made(NamedTuple):
@@ -170,6 +171,7 @@ class Generation:
             opened = self._by_id.get(emission.id)
             if opened is not None:
                 opened.compute_us += took_us / len(emissions)
+                opened.energy_uj += self._state.joules * 1e6 / len(emissions)
                 self._add(opened, emission, made.setdefault(opened.connection, _Made([], [])))
         for connection, out in made.items():
             if out.deltas or out.ended:
@@ -200,7 +202,8 @@ class Generation:
 
     def _end(self, opened: _Open, reason: Fault | None = None) -> Ended:
         del self._requests[opened.connection, opened.number]
-        return Ended(opened.number, opened.request.usage(), round(opened.compute_us), reason)
+        usage = opened.request.usage()
+        return Ended(opened.number, usage, round(opened.compute_us), reason, round(opened.energy_uj))
 
     def _tokenize(self, connection: socket.socket, message: Tokenize) -> None:
         try:
