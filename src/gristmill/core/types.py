@@ -146,9 +146,7 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     cached: bool = False  # answered from the endpoint's cache: no replica computed it
     first_token_us: int | None = None  # of a generated text: from the request's arrival to its first token
     per_token_us: int | None = None  # mean from one token of it to the next; None: there were fewer than two
-    energy_uj: int | None = (
-        None  # of it: its share of what the replica's steps took; measured or modelled as ResourceUse
-    )
+    energy_uj: int | None = None  # its share of what the replica's steps took, measured or modelled as in ResourceUse
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
