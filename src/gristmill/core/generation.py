@@ -67,6 +67,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     logprob: float
     data: bytes
     top: tuple[TokenLogprob, ...] = ()
+    id: int = 0  # in the model's vocabulary
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True):

@@ -13,7 +13,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import openai
-import pytest
 
 from tests.serving.rig import Rig, eventually
 
@@ -126,11 +125,7 @@ def test_a_deadline_that_passes_in_mid_stream_is_an_error_event_and_frees_the_wo
     connection.close()
 
 
-@pytest.mark.parametrize("path", ["/models/tiny", "/v2/models/tiny/infer"])
-def test_other_dialects_say_where_a_language_model_answers(served: Rig, path: str) -> None:
-    body = {"inputs": "x"} if path.startswith("/models") else {
-        "inputs": [{"name": "prompt", "datatype": "BYTES", "shape": [1], "data": ["x"]}]
-    }  # fmt: skip
-    answer = served.request("POST", path, body)
+def test_another_dialect_says_where_a_language_model_answers(served: Rig) -> None:
+    answer = served.request("POST", "/v1/models/tiny:predict", {"instances": ["x"]})
     assert answer.status == 422
     assert "/v1/chat/completions" in answer.body.decode()

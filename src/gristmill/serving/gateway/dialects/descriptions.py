@@ -13,6 +13,7 @@ SERVER: dict[str, Any] = {
     "version": "2",
     "extensions": ["binary_tensor_data", "classification", "model_repository", "explain"],
 }
+TEXT = TensorSpec("text", "BYTES", (-1,))  # of a language model
 
 
 def metadata(route: Route, version: RouteVersion) -> dict[str, Any]:
@@ -21,8 +22,13 @@ def metadata(route: Route, version: RouteVersion) -> dict[str, Any]:
         "versions": [share.number for share in route.shares],
         "platform": f"gristmill_{version.signature.task}",
         "inputs": [_tensor(spec) for spec in version.signature.inputs],
-        "outputs": [_tensor(spec) for spec in version.signature.outputs],
+        "outputs": [_tensor(spec) for spec in _outputs(version)],
     } | ({"labels": version.signature.labels} if version.signature.labels else {})
+
+
+def _outputs(version: RouteVersion) -> tuple[TensorSpec, ...]:
+    """What infer answers with: of a language model a text a prompt, whatever its bundle is replayed by."""
+    return version.signature.outputs if version.signature.language is None else (TEXT,)
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
@@ -35,7 +41,7 @@ def config(route: Route, version: RouteVersion) -> dict[str, Any]:
         "platform": f"gristmill_{version.signature.task}",
         "max_batch_size": route.endpoint.limits.max_batch_rows,
         "input": [_configured(spec) for spec in version.signature.inputs],
-        "output": [_configured(spec) for spec in version.signature.outputs],
+        "output": [_configured(spec) for spec in _outputs(version)],
     }
 
 

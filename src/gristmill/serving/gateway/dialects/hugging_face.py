@@ -6,8 +6,10 @@ import msgspec
 
 from gristmill.core.errors import GristmillError, NotFound
 from gristmill.core.routes import RouteVersion
+from gristmill.serving.gateway.dialects.generated_text import error_body, generated_text
+from gristmill.serving.gateway.dialects.openai.answering import Target
 from gristmill.serving.gateway.request import Request
-from gristmill.serving.gateway.work import Answer, PayloadJob, Reply, Result
+from gristmill.serving.gateway.work import Answer, PayloadJob, Reply, Result, StreamedAnswer
 
 _READABLE = frozenset(("application/json", "application/octet-stream", "text/plain", "image/*", "audio/*"))
 
@@ -15,22 +17,26 @@ _READABLE = frozenset(("application/json", "application/octet-stream", "text/pla
 class HuggingFace:
     segments = ("models",)
 
-    async def answer(self, request: Request) -> Answer:
+    async def answer(self, request: Request) -> Answer | StreamedAnswer:
         name = request.path.removeprefix("/models/")
-        route = request.route(name)
+        endpoint, _, adapter = name.partition(":")
+        route = request.route(endpoint)
         if request.method in ("GET", "HEAD"):
-            share = route.pick()
+            share = route.pick(adapter=adapter or None)
             document = {"id": name, "pipeline_tag": route.endpoint.task, "ready": share.pool.ready}
             return Answer(Reply(msgspec.json.encode(document)), share.pool.version.model)
         if request.method != "POST":
             raise NotFound(f"There is no {request.method} at this path: POST the inputs.")
         content_type = request.content_type(_READABLE)
-        share = route.pick()
+        share = route.pick(adapter=adapter or None)
+        facts = share.pool.signature.language
+        if facts is not None:
+            return await generated_text(request, Target(name, share, adapter or None, facts))
         job = PayloadJob(await request.body(), content_type)
         return await request.call(share, job, 1, _render)
 
     def error(self, error: GristmillError) -> bytes:
-        return msgspec.json.encode({"error": error.message, "error_type": error.code})
+        return error_body(error)
 
 
 def _render(version: RouteVersion, result: Result) -> Reply:

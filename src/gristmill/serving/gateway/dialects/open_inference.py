@@ -12,9 +12,12 @@ from gristmill.core.routes import RouteVersion
 from gristmill.serving.gateway.body import deflate
 from gristmill.serving.gateway.dialects import descriptions
 from gristmill.serving.gateway.dialects.explained_text import explained_text
+from gristmill.serving.gateway.dialects.generated_tensors import generated_tensors
 from gristmill.serving.gateway.dialects.infer_reply import InferReply, model_version
 from gristmill.serving.gateway.dialects.infer_request import InferRequest, read_infer_request
+from gristmill.serving.gateway.dialects.openai.answering import Target
 from gristmill.serving.gateway.request import Request
+from gristmill.serving.gateway.routing import Share
 from gristmill.serving.gateway.work import Answer, ExplainJob, PayloadJob, Render, Reply, Result
 
 _READABLE = frozenset(("application/json", "application/octet-stream", "text/json"))
@@ -69,7 +72,11 @@ def model_path(path: str) -> Asked | None:
 
 async def _infer(request: Request, asked: Asked) -> Answer:
     request.content_type(_READABLE)
-    share = request.route(asked.name).pick(asked.version)
+    share = _share(request, asked)
+    if share.pool.signature.language is not None:
+        adapter = asked.name.partition(":")[2]
+        at = Target(asked.name, share, adapter or None, share.pool.signature.language)
+        return await generated_tensors(request, at)
     read = read_infer_request(await request.body(), request.headers, share.fit)
     job, rows = share.fit.job(read.given)
     reply = InferReply(asked.name, read.id, read.outputs, read.binary)
@@ -78,6 +85,12 @@ async def _infer(request: Request, asked: Asked) -> Answer:
     if accepted is not None and _compresses(accepted):
         render = _compressed(render, accepted)
     return await request.call(share, job, rows, render, read.timeout_s)
+
+
+def _share(request: Request, asked: Asked) -> Share:
+    """Of `ENDPOINT` or `ENDPOINT:ADAPTER`."""
+    name, _, adapter = asked.name.partition(":")
+    return request.route(name).pick(asked.version, adapter or None)
 
 
 def _compresses(accepted: bytes) -> bool:
@@ -97,8 +110,8 @@ def _compressed(render: Render, accepted: bytes) -> Render:
 
 async def _explain(request: Request, asked: Asked) -> Answer:
     """The body of an infer request, or `{"inputs": ..., "parameters": ...}` in the task's own terms."""
-    name, _, adapter = asked.name.partition(":")
-    share = request.route(name).pick(asked.version, adapter or None)
+    share = _share(request, asked)
+    adapter = asked.name.partition(":")[2]
     if share.pool.signature.language is not None:
         result = await explained_text(request, share, adapter or None)
         version = share.pool.version

@@ -52,11 +52,11 @@ class Choice:
             return ()
         top = tuple(self._told(token, logprob) for token, logprob in emission.top)
         told = self._told(emission.token, emission.logprob)
-        return (TokenLogprob(told.token, told.logprob, told.data, top),)
+        return (TokenLogprob(told.token, told.logprob, told.data, top, told.id),)
 
     def _told(self, token: int, logprob: float) -> TokenLogprob:
         text, data = self._tokenizer.token(token)
-        return TokenLogprob(text, logprob, data)
+        return TokenLogprob(text, logprob, data, id=token)
 
     def _delta(self, pieces: list[Piece], logprobs: tuple[TokenLogprob, ...]) -> Delta | None:
         text, reasoning, calls = "", "", []

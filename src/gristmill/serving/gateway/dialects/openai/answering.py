@@ -57,13 +57,15 @@ class Generations:
 
     def __init__(self, request: Request, at: Target, asked: Sequence[GenerationRequest]) -> None:
         self._request, self._at = request, at
+        self._timeout_s: float | None = None
         self.streams = request.streams(asked)
 
     def used(self) -> list[TokenUsage]:
         return [stream.usage for stream in self.streams if stream.usage is not None]
 
-    async def whole(self, take: Callable[[int, Delta], None]) -> None:
+    async def whole(self, take: Callable[[int, Delta], None], timeout_s: float | None = None) -> None:
         """Every delta with its prompt's place, once all have ended. Raises the first error."""
+        self._timeout_s = timeout_s
         for stream in self.streams:
             stream.whole = True
         async with aclosing(self._deltas()) as deltas:
@@ -73,7 +75,7 @@ class Generations:
 
     async def _deltas(self) -> AsyncGenerator[tuple[int, list[Delta]]]:
         if len(self.streams) == 1:
-            async with aclosing(self._request.generate(self._at.share, self.streams[0])) as single:
+            async with aclosing(self._request.generate(self._at.share, self.streams[0], self._timeout_s)) as single:
                 async for deltas in single:
                     yield 0, deltas
             return
@@ -86,7 +88,7 @@ class Generations:
 
     async def _feed(self, queue: asyncio.Queue[tuple[int, list[Delta]] | None]) -> None:
         async def one(place: int, stream: Stream) -> None:
-            async with aclosing(self._request.generate(self._at.share, stream)) as single:
+            async with aclosing(self._request.generate(self._at.share, stream, self._timeout_s)) as single:
                 async for deltas in single:
                     await queue.put((place, deltas))
 
@@ -101,9 +103,17 @@ class Generations:
         return Answer(Reply(body), self._at.share.pool.version.model)
 
     async def events(
-        self, render: Callable[[int, Delta], bytes], last: Callable[[], bytes], *, done: bool = True
+        self,
+        render: Callable[[int, Delta], bytes],
+        last: Callable[[], bytes],
+        *,
+        done: bool = True,
+        broken: Callable[[GristmillError], bytes] = error_event,
     ) -> StreamedAnswer:
-        """As server-sent events; `done`: say `[DONE]`. What fails before the first fails with its own status."""
+        """As server-sent events; `done`: say `[DONE]`; `broken`: the event of an error in mid-stream.
+
+        What fails before the first fails with its own status.
+        """
         deltas = self._deltas()
         try:
             first = await anext(deltas, None)
@@ -119,7 +129,7 @@ class Generations:
                     async for item in deltas:
                         yield self._written(item, render)
                 except GristmillError as error:
-                    yield error_event(error)
+                    yield broken(error)
                     return
                 yield last() + (DONE if done else b"")
 

@@ -14,7 +14,7 @@ from gristmill.serving.gateway.dialects.openai.parameters import Completion, rea
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.work import Answer, StreamedAnswer
 
-_MOST_PROMPTS = 256
+MOST_PROMPTS = 256
 _DEFAULT_TOKENS = 16  # OpenAI's
 _json = msgspec.json.encode
 
@@ -23,7 +23,7 @@ async def completions(request: Request) -> Answer | StreamedAnswer:
     asked = read(await request.body(), Completion)
     at = target(request, asked.model)
     prompts = _prompts(asked)
-    generations = Generations(request, at, [_generation(asked, at, prompt) for prompt in prompts])
+    generations = Generations(request, at, [generation(asked, at, prompt) for prompt in prompts])
     answer = CompletionAnswer(asked, request.record_id, prompts, generations)
     if asked.stream:
         return await generations.events(answer.event, answer.last_event)
@@ -36,8 +36,8 @@ def _prompts(asked: Completion) -> list[str | list[int]]:
     prompts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
     if not all(isinstance(prompt, str) or _are_tokens(prompt) for prompt in prompts):
         raise Malformed("Invalid 'prompt': a prompt is a text or a list of token ids.", field="prompt")
-    if not all(prompts) or len(prompts) > _MOST_PROMPTS:
-        raise Malformed(f"prompt should be 1 to {_MOST_PROMPTS} texts, none of them empty.", field="prompt")
+    if not all(prompts) or len(prompts) > MOST_PROMPTS:
+        raise Malformed(f"prompt should be 1 to {MOST_PROMPTS} texts, none of them empty.", field="prompt")
     if asked.best_of is not None and asked.best_of != (asked.n or 1):
         raise Malformed("best_of is not done here: ask for n and choose.", field="best_of")
     if asked.echo and (asked.logprobs is not None or not isinstance(prompts[0], str)):
@@ -49,7 +49,8 @@ def _are_tokens(prompt: Any) -> bool:
     return isinstance(prompt, list) and all(type(token) is int for token in prompt)
 
 
-def _generation(asked: Completion, at: Target, prompt: str | list[int]) -> GenerationRequest:
+def generation(asked: Completion, at: Target, prompt: str | list[int]) -> GenerationRequest:
+    """One of a completion's prompts."""
     return GenerationRequest(
         prompt=prompt,
         adapter=at.adapter,
