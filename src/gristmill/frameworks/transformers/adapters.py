@@ -24,7 +24,7 @@ class Lora:
     """One adapter in memory, for as long as a sequence computes with it."""
 
     def __init__(self, layers: dict[str, tuple[Tensor, Tensor]]) -> None:
-        """By module: Aᵀ [inputs, rank] and scale · Bᵀ [rank, outputs]."""
+        """By module: Aᵀ [inputs, rank] and scale · Bᵀ [rank, outputs]; all in one dtype."""
         self.layers = layers
 
 
@@ -108,10 +108,12 @@ class Adapters:
             pair = lora.layers.get(name)
             if pair is None:
                 continue
+            own = inputs[0][0] if places is None else inputs[0][0, places]
+            added = (own.to(pair[0].dtype) @ pair[0] @ pair[1]).to(output.dtype)
             if places is None:
-                output += inputs[0] @ pair[0] @ pair[1]
+                output[0] += added
             else:
-                output[0].index_add_(0, places, inputs[0][0, places] @ pair[0] @ pair[1])
+                output[0].index_add_(0, places, added)
 
 
 def _tensors(
@@ -125,4 +127,6 @@ def _tensors(
             raise CorruptBundle(f"The adapter's matrices on {layer.module!r} hold values that are no numbers.",
                                 file=ADAPTER_WEIGHTS)  # fmt: skip
         down, up = first.T.contiguous(), (second * layer.scale).T.contiguous()
-        yield layer, (down.to(like.device, like.dtype), up.to(like.device, like.dtype))
+        # a CPU multiplies matrices this small many times faster in float32 than in bfloat16
+        dtype = torch.float32 if like.device.type == "cpu" else like.dtype
+        yield layer, (down.to(like.device, dtype), up.to(like.device, dtype))
