@@ -151,7 +151,9 @@ class LlamaCppGenerator:
                             field="runtime")  # fmt: skip
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        raise Unprocessable("Adapters are not loaded by this engine.", field="adapter")
+        raise Unprocessable(
+            "llama.cpp loads no adapters here: deploy the version with --runtime transformers.", field="adapter"
+        )
 
     def unload_adapter(self, name: str) -> None:
         raise Unprocessable(f"There is no adapter {name!r} on this model.", field="adapter")

@@ -15,7 +15,7 @@ from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
 
 _SEQUENCES = 64
-_NO_ADAPTERS = "Adapters are not loaded by vLLM here: deploy the version with the runtime transformers or llama-cpp."
+_NO_ADAPTERS = "vLLM loads no adapters here: deploy the version with --runtime transformers."
 
 
 class VllmGenerator:
