@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from itertools import product
@@ -153,6 +154,11 @@ def test_the_plan_that_would_decide_is_written_as_recipes(
     recipes = [read_recipe(path.read_text()) for path in sorted((tmp_path / "plan").iterdir())]
     assert recipes
     assert all(recipe.data.rows in (40, 80, 160, 320) and recipe.training.epochs >= 1 for recipe in recipes)
+    asked_for = {(recipe.data.rows, recipe.training.epochs) for recipe in recipes}
+    assert len(asked_for) == len(recipes), "a run is planned twice"
+    seeds = [recipe.training.seed for recipe in recipes]
+    assert min(seeds) > 0, "a run that was made already is planned again as it was"
+    assert len(set(seeds)) == len(seeds)
 
 
 def test_serving_is_weighed_in_the_optimum(client: Client) -> None:
@@ -210,3 +216,47 @@ def test_a_csv_is_forecast_on_the_command_line(door: Door, tmp_path: Path, monke
     assert picture.read_bytes().startswith(b"<?xml")
     assert run([*asked[:3], "--x", "N,Q", "--y", "loss"]) == 1
     assert "no column 'Q'" in capsys.readouterr().err
+
+
+@pytest.fixture
+def published(door: Door, tmp_path: Path, monkeypatch: Any) -> Path:
+    """The same runs as a table writes them: semicolons, other cases, 70M and 1.4B; half of the tokens are unique."""
+    monkeypatch.setenv("GRISTMILL_URL", door.url)
+    monkeypatch.setenv("GRISTMILL_API_KEY", door.key)
+    rows = zip(*COLUMNS.values(), strict=True)
+    lines = [f"{size / 1e6:g}M; {tokens / 1e9:g}B;{tokens / 2e9:g}B;{loss}" for size, tokens, loss in rows]
+    path = tmp_path / "published.csv"
+    path.write_text("\n".join(["Params; Tokens ;Unique;Loss", *lines]))
+    return path
+
+
+def test_a_table_is_read_as_it_was_published(published: Path, capsys: Any) -> None:
+    asked = ["forecast", "--csv", str(published), "--x", "params,tokens", "--y", "loss", "--json"]
+    assert run([*asked, "--served-tokens", "1e11"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [term["exponent"]["value"] for term in found["law"]["terms"]] == pytest.approx([0.34, 0.3], rel=1e-3)
+    assert found["optimum"]["served_tokens"] == 1e11
+    assert run([*asked, "--unique", "unique"]) == 0
+    repeated = json.loads(capsys.readouterr().out)["repeated"]
+    assert (repeated["input"], repeated["most_repeats"]) == ("tokens", pytest.approx(1.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (["--served-tokens", "-1"], "served-tokens"),
+        (["--served-tokens", "inf"], "no number"),
+        (["--at", "tokens=many"], "no number"),
+        (["--target", "inf"], "no number"),
+        (["--cost", "1e-6"], "no price"),
+        (["--budget", "much"], "budget"),
+    ],
+)
+def test_wrong_numbers_on_the_line_exit_2(published: Path, capsys: Any, wrong: list[str], said: str) -> None:
+    assert run(["forecast", "--csv", str(published), "--x", "params,tokens", "--y", "loss", *wrong]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_options_of_a_table_are_refused_for_a_model(door: Door, published: Path, capsys: Any) -> None:
+    assert run(["forecast", MODEL, "--served-tokens", "1e9"]) == 2
+    assert "--served-tokens goes with --csv" in capsys.readouterr().err

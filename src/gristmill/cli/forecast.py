@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
+from gristmill.cli.arguments import checked
 from gristmill.cli.connection import connect
 from gristmill.cli.forecast_views import forecast_view
 from gristmill.cli.output import AsJson, show
@@ -16,10 +19,15 @@ from gristmill.client.sync import Client
 from gristmill.core.errors import Unprocessable
 from gristmill.core.money import MICRO, parse_money
 
+_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?) ?([KMGBTkmgbt]?)")
+_THOUSANDS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
+
 
 def forecast(
     model: Annotated[str | None, typer.Argument(help="The model, from its own versions and your books.")] = None,
-    budget: Annotated[str | None, typer.Option(help="What one more budget buys, as in 500USD.")] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="What one more budget buys, as in 500USD.", parser=checked(parse_money))
+    ] = None,
     target: Annotated[str | None, typer.Option(help="What a quality takes: accuracy=0.95, or a loss of a CSV.")] = None,
     at: Annotated[list[str] | None, typer.Option(help="Forecast there, as in rows=5000; from the best run on.")] = None,
     inputs: Annotated[
@@ -32,6 +40,12 @@ def forecast(
     cost: Annotated[
         list[str] | None, typer.Option(help="A price of an input or of a product of them: N*D=6e-17.")
     ] = None,
+    unique: Annotated[
+        str | None, typer.Option(help="Column of the unique rows, where the last input of --x counts repeats too.")
+    ] = None,
+    served_tokens: Annotated[
+        float | None, typer.Option(min=0, help="Tokens to be served, for the optimum of --x parameters,tokens.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw fit and residuals into this .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -43,10 +57,12 @@ def forecast(
         if data is not None:
             if x is None or y is None:
                 raise typer.BadParameter("--csv needs --x and --y: the columns of the inputs and of the loss.")
-            asked = _question(data, x, y, budget, target, at or [], cost or [])
+            asked = _question(data, x, y, at or [], cost or [], unique)
+            asked |= _wanted(budget, target, served_tokens)
             document = client.forecasts.data(**asked)
             drawn = client.forecasts.data_as(form, **asked) if form else b""
         else:
+            _none_of_a_csv(x=x, y=y, cost=cost, unique=unique, served_tokens=served_tokens)
             document, drawn = _of_model(client, str(model), form, budget=budget, target=target, at=at, inputs=inputs)
     if picture is not None:
         picture.write_bytes(drawn)
@@ -60,50 +76,75 @@ def _of_model(client: Client, model: str, form: str | None, **wanted: Any) -> tu
     return document, client.forecasts.model_as(form, model, **wanted) if form else b""
 
 
-def _question(
-    data: Path, x: str, y: str, budget: str | None, target: str | None, at: list[str], costs: list[str]
-) -> dict[str, Any]:
+def _none_of_a_csv(**options: Any) -> None:
+    for name, value in options.items():
+        if value is not None and value != []:
+            raise typer.BadParameter(f"--{name.replace('_', '-')} goes with --csv: a model's own versions say it.")
+
+
+def _question(data: Path, x: str, y: str, at: list[str], costs: list[str], unique: str | None) -> dict[str, Any]:
     """The request body of a CSV's forecast. Raises Unprocessable naming what cannot be read."""
     names = [name.strip() for name in x.split(",")]
-    asked: dict[str, Any] = {"columns": _columns(data, [*names, y]), "x": names, "y": y}
+    columns = _columns(data, [*names, y, *([unique] if unique else [])])
+    asked: dict[str, Any] = {"columns": columns, "x": names, "y": y, "costs": [_cost(one) for one in costs]}
+    asked["at"] = {name: _number(value, "at") for name, _, value in (one.partition("=") for one in at)}
+    return asked | ({"unique": unique, "seen": names[-1]} if unique else {})
+
+
+def _wanted(budget: str | None, target: str | None, served_tokens: float | None) -> dict[str, Any]:
+    wanted: dict[str, Any] = {}
     if budget is not None:
         money = parse_money(budget)
-        asked |= {"budget": money.micro / MICRO, "currency": money.currency}
+        wanted |= {"budget": money.micro / MICRO, "currency": money.currency}
     if target is not None:
-        asked["target"] = _number(target.rpartition("=")[2], "target")
-    asked["at"] = {name: _number(value, "at") for name, _, value in (one.partition("=") for one in at)}
-    asked["costs"] = [_cost(one) for one in costs]
-    return asked
+        wanted["target"] = _number(target.rpartition("=")[2], "target")
+    if served_tokens is not None:
+        wanted["served_tokens"] = _number(str(served_tokens), "served-tokens")
+    return wanted
 
 
 def _columns(path: Path, wanted: list[str]) -> dict[str, list[float | None]]:
-    """The wanted columns; a cell that is no number is left to the forecast's own refusal."""
+    """The wanted columns by their names in the header, case and spaces aside; between commas, semicolons or tabs.
+
+    A cell that is no number is left to the forecast's own refusal.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            header = file.readline()
+            file.seek(0)
+            rows = list(csv.DictReader(file, delimiter=max(",;\t", key=header.count)))
     except (UnicodeDecodeError, csv.Error):
         raise Unprocessable(f"{path.name} is not a CSV in UTF-8.") from None
     if not rows:
         raise Unprocessable(f"{path.name} has no rows below its header.")
-    for name in wanted:
-        if name not in rows[0]:
-            raise Unprocessable(f"{path.name} has no column {name!r}: it has {', '.join(map(str, rows[0]))}.", got=name)
-    return {name: [_cell(row[name]) for row in rows] for name in wanted}
+    there = [str(name) for name in rows[0] if name is not None]
+    return {name: [_cell(row[_header(path, there, name)]) for row in rows] for name in wanted}
+
+
+def _header(path: Path, there: list[str], wanted: str) -> str:
+    """Raises Unprocessable where no column, or more than one, is called so."""
+    same = [name for name in there if name.strip().lower() == wanted.strip().lower()]
+    found = [wanted] if wanted in there else same
+    if len(found) != 1:
+        many = f"has {len(found)} columns" if found else "has no column"
+        raise Unprocessable(f"{path.name} {many} {wanted!r}: it has {', '.join(there)}.", got=wanted)
+    return found[0]
 
 
 def _cell(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
+    """A number; also one such as 70M, 1.4B or 3T."""
+    parts = _NUMBER.fullmatch((text or "").strip())
+    if parts is None:
         return None
-    return value if abs(value) < float("inf") else None
+    value = float(parts[1]) * _THOUSANDS[parts[2].upper()]
+    return value if abs(value) < math.inf else None
 
 
 def _cost(text: str) -> dict[str, Any]:
     product, _, price = text.rpartition("=")
     names = [name.strip() for name in product.split("*") if name.strip()]
     if not names:
-        raise Unprocessable(f"{text!r} is no price: write it as D=1e-6 or N*D=6e-17.", got=text)
+        raise typer.BadParameter(f"{text!r} is no price: write it as D=1e-6 or N*D=6e-17.")
     return {
         "name": product,
         "price": _number(price, "cost"),
@@ -113,9 +154,12 @@ def _cost(text: str) -> dict[str, Any]:
 
 def _number(text: str, field: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise Unprocessable(f"{text!r} is no number (--{field}).", field=field) from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{text!r} is no number (--{field}).")
+    return value
 
 
 def _form(picture: Path) -> str:

@@ -95,7 +95,8 @@ def told(found: History, document: Document) -> Document:
     notes = [*document.get("notes", ()), *found.notes, stops]
     more: Document = {"metric": found.metric, "points": points, "notes": notes}
     if "plan" in document:
-        runs = [run | {"recipe": _recipe(found.attempts, run["x"])} for run in document["plan"]["runs"]]
+        planned = enumerate(document["plan"]["runs"], 1 + _most_seed(found.attempts))
+        runs = [run | {"recipe": _recipe(found.attempts, run["x"], seed)} for seed, run in planned]
         more["plan"] = document["plan"] | {"runs": runs}
     return document | more
 
@@ -191,21 +192,27 @@ def _candidates(attempts: Sequence[Attempt], names: Sequence[str]) -> list[list[
     best = min(attempts, key=lambda one: one.error).inputs
     most = max(one.inputs["rows"] for one in attempts)
     choices = {
-        "rows": [share * most for share in _ROWS],
+        "rows": sorted({max(1.0, round(share * most)) for share in _ROWS}),
         "parameters": sorted({one.inputs["parameters"] for one in attempts}),
-        "passes": [max(1.0, share * best["passes"]) for share in _PASSES],
+        "passes": sorted({max(1.0, round(share * best["passes"])) for share in _PASSES}),
         PEOPLE: [best[PEOPLE]],
     }
     return [list(row) for row in product(*(choices[name] for name in names))]
 
 
-def _recipe(attempts: Sequence[Attempt], x: dict[str, float]) -> Document:
-    """Of the version of the nearest size, with the rows and passes of the planned run."""
+def _most_seed(attempts: Sequence[Attempt]) -> int:
+    recipes = (one.version.manifest.lineage.recipe or {} for one in attempts)
+    return max(int(recipe["training"]["seed"]) for recipe in recipes)
+
+
+def _recipe(attempts: Sequence[Attempt], x: dict[str, float], seed: int) -> Document:
+    """Of the version of the nearest size, with the planned rows and passes; a new seed makes it a new run."""
     size = x.get("parameters")
     nearest = min(attempts, key=lambda one: abs(one.inputs["parameters"] - size) if size else one.error)
     recipe: Document = dict(nearest.version.manifest.lineage.recipe or {})
     if "rows" in x:
         recipe["data"] = recipe["data"] | {"rows": max(1, round(x["rows"])), "fraction": None}
+    recipe["training"] = recipe["training"] | {"seed": seed}
     if "passes" in x:
         recipe["training"] = recipe["training"] | {"epochs": max(1, round(x["passes"]))}
     return recipe

@@ -2,7 +2,7 @@
 
 The draws of the law are a sample of what may be true. A run at x would tell log L there, up to the residuals' spread;
 how much that tells of the difference of two log returns is their covariance over the draws (a Gaussian conditioned on a
-measurement, as in the ensemble Kalman filter). Runs are taken greedily by what they tell for their money.
+measurement, as in the ensemble Kalman filter). Runs are taken greedily by what they tell for their money, none twice.
 """
 
 from __future__ import annotations
@@ -53,9 +53,11 @@ def plan(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, between: tuple[str,
     noise = max(float(np.std(fit.residuals)), _LEAST_SPREAD) ** 2
     middle = abs(float(difference.mean()))
     chosen: list[PlannedRun] = []
-    while len(chosen) < _MOST_RUNS and middle < _SURE * np.sqrt(joint[-1, -1]):
+    left = np.ones(len(candidates), bool)
+    while len(chosen) < _MOST_RUNS and left.any() and middle < _SURE * np.sqrt(joint[-1, -1]):
         gains = joint[:-1, -1] ** 2 / (np.diag(joint)[:-1] + noise)
-        best = int(np.argmax(gains / money))
+        best = int(np.argmax(np.where(left, gains / money, -1.0)))
+        left[best] = False
         joint = joint - np.outer(joint[best], joint[best]) / (joint[best, best] + noise)
         separation = middle / np.sqrt(max(joint[-1, -1], 1e-300))
         values = dict(zip(fit.law.inputs, map(float, candidates[best]), strict=True))
