@@ -18,14 +18,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.frameworks.lora import ADAPTER_WEIGHTS, LowRank, read_lora
-
-
-class Lora:
-    """One adapter in memory, for as long as a sequence computes with it."""
-
-    def __init__(self, layers: dict[str, tuple[Tensor, Tensor]]) -> None:
-        """By module: Aᵀ [inputs, rank] and scale · Bᵀ [rank, outputs]; all in one dtype."""
-        self.layers = layers
+from gristmill.frameworks.transformers.adapter_stack import Lora, Stack
 
 
 class _Part(NamedTuple):
@@ -35,14 +28,25 @@ class _Part(NamedTuple):
     places: Tensor | None
 
 
+class _Mixed(NamedTuple):
+    """Single tokens of several adapters."""
+
+    stack: Stack
+    places: Tensor
+    which: Tensor  # adapter of each, by its number in the stack
+
+
 class Adapters:
     """Those on one model, by name."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
+        self._device = next(model.parameters()).device
         self._loaded: dict[str, Lora] = {}
         self._hooks: dict[str, RemovableHandle] = {}
         self._parts: tuple[_Part, ...] = ()
+        self._mixed: _Mixed | None = None
+        self._stack = Stack()
 
     def load(self, name: str, folder: Path) -> None:
         """Raises Unprocessable where the adapter does not fit the model, CorruptBundle; then nothing has changed."""
@@ -56,6 +60,7 @@ class Adapters:
 
     def unload(self, name: str) -> Lora | None:
         """From now on nobody begins with it; sequences under way keep what they have of it."""
+        self._stack = Stack()
         return self._loaded.pop(name, None)
 
     def find(self, name: str) -> Lora:
@@ -67,21 +72,34 @@ class Adapters:
 
     def lay(self, owners: Sequence[tuple[Lora | None, int]]) -> None:
         """Whose the tokens of the next step are: (adapter, how many tokens), one after the other."""
-        self._parts = ()
+        self._parts, self._mixed = (), None
         if all(lora is None for lora, _ in owners):
             return
+        singles: list[tuple[Lora, int]] = []
         places: dict[Lora | None, list[int]] = {}
         at = 0
+        mixed = len({lora for lora, tokens in owners if tokens == 1 and lora is not None}) > 1
         for lora, tokens in owners:
-            places.setdefault(lora, []).extend(range(at, at + tokens))
+            if mixed and tokens == 1 and lora is not None:
+                singles.append((lora, at))
+            else:
+                places.setdefault(lora, []).extend(range(at, at + tokens))
             at += tokens
-        device = next(self._model.parameters()).device
-        whole = len(places) == 1
+        self._lay_singles(singles)
+        whole = len(places) == 1 and not singles
         self._parts = tuple(
-            _Part(lora, None if whole else torch.tensor(own, device=device))
+            _Part(lora, None if whole else torch.tensor(own, device=self._device))
             for lora, own in places.items()
             if lora is not None
         )
+
+    def _lay_singles(self, singles: Sequence[tuple[Lora, int]]) -> None:
+        if singles:
+            self._stack = self._stack.holding(lora for lora, _ in singles)
+            places, which = [at for _, at in singles], self._stack.numbers(lora for lora, _ in singles)
+            self._mixed = _Mixed(
+                self._stack, torch.tensor(places, device=self._device), torch.tensor(which, device=self._device)
+            )
 
     def _fitting(self, layer: LowRank) -> nn.Linear:
         try:
@@ -104,6 +122,11 @@ class Adapters:
 
     def _add(self, name: str, module: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         """A forward hook; `inputs` [1, tokens, inputs], `output` [1, tokens, outputs], which it changes in place."""
+        if self._mixed is not None:
+            stack, singles, which = self._mixed
+            of_singles = stack.add(name, inputs[0][0, singles], which)
+            if of_singles is not None:
+                output[0].index_add_(0, singles, of_singles.to(output.dtype))
         for lora, places in self._parts:
             pair = lora.layers.get(name)
             if pair is None:

@@ -16,7 +16,8 @@ from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
 from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
 from gristmill.frameworks.sequences import OpenSequence, common
-from gristmill.frameworks.transformers.adapters import Adapters, Lora
+from gristmill.frameworks.transformers.adapter_stack import Lora
+from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.frameworks.transformers.packed import pack
 from gristmill.frameworks.transformers.rows import NAME, Piece, Rows, Step, attention, plan
