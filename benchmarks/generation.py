@@ -1,4 +1,10 @@
-"""SmolLM2-135M-Instruct served as a stream of tokens: Gristmill and its peers in one run, each with both cores."""
+"""SmolLM2-135M-Instruct served as a stream of tokens: Gristmill and its peers in one run, each with both cores.
+
+python -m benchmarks.generation [--vllm | --vllm-python PYTHON] [--llama-python PYTHON] [--without-peers]
+
+`--vllm` installs it (3 minutes); PYTHON of vLLM's environment has Gristmill in it too, that of llama-cpp-python has
+its extra `server`.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +12,31 @@ import argparse
 import asyncio
 import gzip
 import json
-import os
 import random
-import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx2
 from benchmarks._language import GGUF, folder
-from tests import language
-from tests.running import free_port
-from tests.serving.rig import Bundle, rig
+from benchmarks._language_servers import (
+    Server,
+    chosen_runtime,
+    deployed,
+    install_vllm,
+    llama_server,
+    peer,
+    transformers_serve,
+    vllm_serve,
+)
+from tests.running import Platform, platform
 
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
 
-CORES = 2
 NEW_TOKENS = 64
 PROMPT_TOKENS = (32, 64, 128, 256)
 STREAMS = (1, 4, 16)
@@ -36,17 +45,13 @@ REQUESTS = {1: 5, 4: 12, 16: 32}
 BOOK = Path(__file__).parents[1] / "../shared/data/lm/tinyshakespeare/input.txt.gz"
 
 
-class Server(NamedTuple):
-    """Something that speaks OpenAI's dialect: where, with which key and model name."""
-
-    url: str
-    key: str
-    model: str
-
-
 class Measured(NamedTuple):
     tokens_per_s: float
     first_token_s: float  # median
+
+
+Measures = dict[int, Measured]  # by streams
+Table = dict[str, Measures]
 
 
 def prompts(tokenizer: LanguageTokenizer, count: int) -> list[str]:
@@ -101,62 +106,7 @@ async def ask(http: httpx2.AsyncClient, server: Server, text: str) -> tuple[floa
     return first, "".join(parts)
 
 
-@contextmanager
-def gristmill(bundle: Bundle, where: Path) -> Iterator[Server]:
-    port = free_port()
-    with rig(where, port) as made:
-        worker = made.add_worker(bundle, "smol@1", cores=CORES, memory_bytes=4 * 2**30)
-        made.serve("smol", ("smol@1", bundle, 1, [worker]))
-        made.push()
-        made.wait_ready()
-        made.start_gateway()
-        yield Server(f"http://127.0.0.1:{port}/v1", made.key, "smol")
-
-
-@contextmanager
-def peer(command: Callable[[int], list[str]], model: str) -> Iterator[Server]:
-    port = free_port()
-    environment = os.environ | {"OMP_NUM_THREADS": str(CORES), "HF_HUB_OFFLINE": "1"}
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command(port), stdout=log, stderr=log, env=environment, start_new_session=True)
-        try:
-            _until_it_answers(port, process, log)
-            yield Server(f"http://127.0.0.1:{port}/v1", "none", model)
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _until_it_answers(port: int, process: subprocess.Popen[bytes], log: Any) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx2.get(f"http://127.0.0.1:{port}/", trust_env=False).status_code < 500:
-                return
-        except httpx2.TransportError:
-            time.sleep(0.3)
-    log.seek(0)
-    raise SystemExit(f"a peer did not start:\n{log.read()[-2000:].decode(errors='replace')}")
-
-
-def transformers_serve(model: Path) -> Callable[[int], list[str]]:
-    script = str(Path(sys.executable).with_name("transformers"))
-    return lambda port: [script, "serve", "--continuous-batching", "--device", "cpu", "--dtype", "bfloat16",
-                         "--port", str(port), str(model)]  # fmt: skip
-
-
-def llama_server(python: str) -> Callable[[int], list[str]]:
-    return lambda port: [python, "-m", "llama_cpp.server", "--model", str(GGUF), "--port", str(port),
-                         "--n_ctx", "2048", "--n_threads", str(CORES)]  # fmt: skip
-
-
-def vllm_serve(python: str, model: Path) -> Callable[[int], list[str]]:
-    script = str(Path(python).with_name("vllm"))
-    return lambda port: [script, "serve", str(model), "--port", str(port), "--dtype", "bfloat16",
-                         "--max-model-len", "2048", "--enforce-eager"]  # fmt: skip
-
-
-def measure(name: str, server: Server, tokenizer: LanguageTokenizer) -> dict[int, Measured]:
+def measure(name: str, server: Server, tokenizer: LanguageTokenizer) -> Measures:
     asyncio.run(load(server, prompts(tokenizer, 2), 1, tokenizer))  # warm
     found = {}
     for streams in STREAMS:
@@ -167,41 +117,70 @@ def measure(name: str, server: Server, tokenizer: LanguageTokenizer) -> dict[int
     return found
 
 
+DEFAULT, TRANSFORMERS, VLLM = "Gristmill's default", "Gristmill, transformers", "Gristmill, vllm"
+TRANSFORMERS_SERVE, LLAMA_SERVER, VLLM_SERVE = "transformers serve", "llama-cpp-python's server", "vllm serve"
+
+
+def ours(running: Platform, model: Path, tokenizer: LanguageTokenizer, *, vllm: bool) -> Iterator[tuple[str, Measures]]:
+    """By row of the table."""
+    running.cli("models", "import", str(GGUF), "--name", "smol-gguf", timeout=300)
+    running.cli("models", "import", str(model), "--name", "smol", timeout=300)
+    rows = [(DEFAULT, "smol-gguf@1", "auto"), (TRANSFORMERS, "smol@1", "transformers")]
+    for name, version, runtime in [*rows, (VLLM, "smol@1", "vllm")] if vllm else rows:
+        with deployed(running, version, runtime) as server:
+            shown = f"{name} ({chosen_runtime(running, server)})" if runtime == "auto" else name
+            print(shown, file=sys.stderr)
+            yield name, measure(shown, server, tokenizer)
+
+
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--without-peers", action="store_true")
     options.add_argument("--llama-python", help="a Python with llama-cpp-python[server]")
-    options.add_argument("--vllm-python", help="a Python with vLLM")
-    chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        where = Path(name)
-        model = folder(where / "smol")
+    options.add_argument("--vllm", action="store_true", help="install vLLM")
+    options.add_argument("--vllm-python", help="a Python with vLLM and Gristmill")
+    asked = options.parse_args()
+    with tempfile.TemporaryDirectory() as name, platform(Path(name) / "home") as running:
+        model = folder(Path(name) / "smol")
         tokenizer = LanguageTokenizer.open(model)
-        rows: dict[str, dict[int, Measured]] = {}
-        sources = {"transformers": model, "llama-cpp": GGUF}
-        for engine, source in sources.items():
-            bundle = Bundle(*language.bundle(where / engine, source))
-            with gristmill(bundle, _new(where / f"rig-{engine}")) as server:
-                rows[f"Gristmill, {engine}"] = measure(f"Gristmill, {engine}", server, tokenizer)
-        if not chosen.without_peers:
-            peers = {"transformers serve": (transformers_serve(model), str(model))}
-            if chosen.llama_python:
-                peers["llama-cpp-python's server"] = (llama_server(chosen.llama_python), str(GGUF))
-            if chosen.vllm_python:
-                peers["vllm serve"] = (vllm_serve(chosen.vllm_python, model), str(model))
-            for peer_name, (command, called) in peers.items():
-                with peer(command, called) as server:
-                    rows[peer_name] = measure(peer_name, server, tokenizer)
+        with_vllm = asked.vllm or asked.vllm_python is not None
+        python = install_vllm(running, asked.vllm_python) if with_vllm else ""
+        rows: Table = dict(ours(running, model, tokenizer, vllm=with_vllm))
+        peers = {TRANSFORMERS_SERVE: (transformers_serve(model), str(model))}
+        if asked.llama_python:
+            peers[LLAMA_SERVER] = (llama_server(asked.llama_python), str(GGUF))
+        if with_vllm:
+            peers[VLLM_SERVE] = (vllm_serve(python, model), str(model))
+        for peer_name, (command, called) in ({} if asked.without_peers else peers).items():
+            with peer(command, called) as server:
+                rows[peer_name] = measure(peer_name, server, tokenizer)
+    report(rows)
+
+
+def report(rows: Table) -> None:
     print("| server | " + " | ".join(f"{streams} streams: tokens/s, first token" for streams in STREAMS) + " |")
     print("|---" * (len(STREAMS) + 1) + "|")
     for who, found in rows.items():
         cells = (f"{one.tokens_per_s:.0f}, {one.first_token_s * 1e3:.0f} ms" for one in found.values())
         print(f"| {who} | " + " | ".join(cells) + " |")
+    comparisons = (
+        (VLLM, (VLLM_SERVE,), "to reach 1.0 ×, first token at most 1.0 ×"),
+        (TRANSFORMERS, (TRANSFORMERS_SERVE,), "to reach 1.5 ×"),
+        (DEFAULT, (TRANSFORMERS_SERVE, LLAMA_SERVER, VLLM_SERVE), "to reach 1.1 ×"),
+    )
+    for own, others, target in comparisons:
+        against = [rows[other] for other in others if other in rows]
+        if own in rows and against:
+            print(f"| {own} against {' and '.join(one for one in others if one in rows)}, {target} | "
+                  + " | ".join(_against(rows[own][streams], [one[streams] for one in against]) for streams in STREAMS)
+                  + " |")  # fmt: skip
 
 
-def _new(path: Path) -> Path:
-    path.mkdir()
-    return path
+def _against(own: Measured, others: list[Measured]) -> str:
+    """Tokens/s and time to the first token as multiples of the best of the others."""
+    tokens = own.tokens_per_s / max(one.tokens_per_s for one in others)
+    first = own.first_token_s / min(one.first_token_s for one in others)
+    return f"{tokens:.2f} ×, first token {first:.2f} ×"
 
 
 if __name__ == "__main__":
