@@ -12,8 +12,10 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from gristmill.bundles.digests import verify
-from gristmill.core.types import DatasetRef, Resources, RunKind, RunState, VersionRef
-from gristmill.lab.loading import open_version
+from gristmill.core.types import DatasetRef, Resources, RunKind, RunSpec, RunState, VersionRef
+from gristmill.lab.evaluation import evaluate_run
+from gristmill.lab.events import Events
+from gristmill.lab.loading import load_version, open_version
 from gristmill.tasks.language.packing import IGNORED, Document, pack
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
 from gristmill.tasks.language.training_text import blocks_of
@@ -110,26 +112,63 @@ def test_a_run_that_died_ends_with_the_same_weights(rig: Rig, text: DatasetRef, 
     assert (folder / weights).read_bytes() == (trained / weights).read_bytes()
 
 
-def test_a_base_is_adapted_to_chats_and_merged(rig: Rig) -> None:
-    base = rig.imported(language.folder(rig.folder / "base"), "tiny")
+@pytest.fixture(scope="module")
+def base(rig: Rig) -> VersionRef:
+    return rig.imported(language.folder(rig.folder / "base"), "tiny")
+
+
+@pytest.fixture(scope="module")
+def chats(rig: Rig) -> DatasetRef:
     path = rig.folder / "chats.jsonl"
     chat = [{"role": "user", "content": "How many sacks?"}, {"role": "assistant", "content": "Seven."}]
     path.write_text("\n".join(json.dumps({"messages": [*chat, {"role": "user", "content": str(number)}, chat[1]]})
                               for number in range(60)))  # fmt: skip
+    return rig.dataset(path, "text-generation")
+
+
+def adapted(rig: Rig, name: str, chats: DatasetRef, base: VersionRef, merge: bool) -> VersionRef:
     recipe = {
-        "task": "text-generation", "framework": "transformers", "base": "tiny@1", "adapter": {"rank": 4},
-        "preprocessing": {"context": 64}, "optimiser": {"learning_rate": 0.01},
+        "task": "text-generation", "framework": "transformers", "base": "tiny@1",
+        "adapter": {"rank": 4, "merge": merge}, "preprocessing": {"context": 64}, "optimiser": {"learning_rate": 0.01},
         "training": {"epochs": 3, "batch_size": 8},
     }  # fmt: skip
-    folder = rig.prepare("chats", rig.dataset(path, "text-generation"), recipe, base=base)
+    folder = rig.prepare(name, chats, recipe, base=base)
     ended = finish(folder)
     assert ended is not None
-    assert ended.error is None
-    manifest = verify(folder / "bundle")
+    assert (ended.error, ended.bundle_digest is None) == (None, False)
+    return VersionRef(model=name, version=1, digest=str(ended.bundle_digest), folder=str(folder / "bundle"),
+                      base=None if merge else base)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def merged(rig: Rig, chats: DatasetRef, base: VersionRef) -> VersionRef:
+    return adapted(rig, "merged", chats, base, merge=True)
+
+
+def test_a_base_is_adapted_to_chats_and_merged(merged: VersionRef) -> None:
+    manifest = verify(Path(merged.folder))
     assert manifest.lineage.parent == "tiny@1"
     assert manifest.signature.language is not None
     assert manifest.signature.language.chat
     assert manifest.metrics["test/perplexity"] < 2.0
+
+
+def test_an_adapter_that_is_kept_answers_on_its_base_as_the_merged_version(
+    rig: Rig, chats: DatasetRef, base: VersionRef, merged: VersionRef
+) -> None:
+    kept = adapted(rig, "kept", chats, base, merge=False)
+    manifest, whole = (verify(Path(version.folder)) for version in (kept, merged))
+    assert (manifest.is_adapter, manifest.lineage.parent, manifest.signature) == (True, "tiny@1", whole.signature)
+    assert manifest.size < whole.size / 2
+    assert manifest.metrics["test/perplexity"] == pytest.approx(whole.metrics["test/perplexity"], abs=0.05)
+    prompt = {"prompt": np.array([b"<|user|>How many sacks?<|end|><|assistant|>", b"Se"], object)}
+    here, there = (load_version(version, Resources(1.0)).outputs(prompt)["logprobs"] for version in (kept, merged))
+    assert here == pytest.approx(there, abs=0.1)  # both in bfloat16
+    compared = RunSpec(id="c", tenant="t", kind=RunKind.evaluate, attempt=1, seed=0, resources=Resources(1.0),
+                       blobs_url=rig.blobs_url, dataset=chats, version=kept, against=base)  # fmt: skip
+    metrics, report = evaluate_run(compared, Events(Path(kept.folder).parent, 1))
+    assert metrics["perplexity"] == pytest.approx(manifest.metrics["test/perplexity"])
+    assert "kept@1 is better than tiny@1" in report["verdict"]
 
 
 def test_of_a_chat_only_the_answers_and_their_ends_count(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from gristmill.core.types import Signature
 
 FORMAT_VERSION = 1
 MANIFEST, PREPROCESSING, CARD, GOLDEN = "manifest.json", "preprocess.json", "card.md", "golden.npz"
+ADAPTER = "lora"  # runtime of a LoRA adapter: nothing opens it but an engine that holds its base, `lineage.parent`
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -45,6 +46,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     licence: str | None
     created_at: float
     metrics: dict[str, float] = {}
+
+    @property
+    def is_adapter(self) -> bool:
+        return self.runtime == ADAPTER
 
     @property
     def size(self) -> int:

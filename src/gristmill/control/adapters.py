@@ -87,9 +87,9 @@ def _check_base(connection: records.Connection, found: Endpoint, version: Versio
     if version.state == "retired":
         raise Conflict(f"{version.reference} is retired: add another version.")
     manifest = version.manifest
-    if manifest.runtime != endpoints.ADAPTER or manifest.lineage.parent is None:
+    if not manifest.is_adapter or manifest.lineage.parent is None:
         raise Unprocessable(f"{version.reference} is no adapter: `gristmill models import FOLDER --base NAME@VERSION` "
-                            "makes one.", field="version")  # fmt: skip
+                            "makes one, or a recipe with adapter: {merge: false}.", field="version")  # fmt: skip
     base = versions.resolve(connection, found.tenant, manifest.lineage.parent)
     if base.digest != found.target.digest:
         raise Unprocessable(

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 MOST_REPLICAS = 64
-ADAPTER = "lora"  # the runtime in an adapter's manifest: it does not serve alone
 _before_change = fault_point("endpoints.before-change")
 _after_change = fault_point("endpoints.after-change")
 
@@ -58,7 +57,7 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
         version = versions.resolve(connection, by.tenant, wanted.version)
         if version.state == "retired":
             raise Conflict(f"{version.reference} is retired: deploy another version.")
-        if version.manifest.runtime == ADAPTER:
+        if version.manifest.is_adapter:
             raise Unprocessable(
                 f"{version.reference} is an adapter: deploy {version.manifest.lineage.parent}, and add it to that with "
                 "`gristmill endpoints adapters add`.", field="version",

@@ -106,6 +106,9 @@ def _base(connection: records.Connection, tenant: str, recipe: Recipe) -> str | 
     if recipe.base is None:
         return None
     base = versions.resolve(connection, tenant, recipe.base)
+    if base.manifest.is_adapter:
+        adapted = base.manifest.lineage.parent
+        raise Unprocessable(f"The base {base.reference} is an adapter of {adapted}: train on that.", field="base")
     if base.manifest.framework != recipe.framework:
         raise Unprocessable(
             f"The base {base.reference} is a version of {base.manifest.framework}, and the recipe's framework is "

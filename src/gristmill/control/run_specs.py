@@ -65,4 +65,6 @@ def _unpacked(platform: Platform, tenant: str, reference: str | None) -> Version
         version = versions.resolve(connection, tenant, reference)
     folder = platform.settings.bundles / version.digest.removeprefix("sha256:")
     bundles.unpack(version.digest, platform.blobs, folder)
-    return VersionRef(model=version.model, version=version.version, digest=version.digest, folder=str(folder))
+    adapts = version.manifest.lineage.parent if version.manifest.is_adapter else None
+    return VersionRef(model=version.model, version=version.version, digest=version.digest, folder=str(folder),
+                      base=_unpacked(platform, tenant, adapts))  # fmt: skip

@@ -147,6 +147,7 @@ class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
     first_token_us: int | None = None  # of a generated text: from the request's arrival to its first token
     per_token_us: int | None = None  # mean from one token of it to the next; None: there were fewer than two
     energy_uj: int | None = None  # its share of what the replica's steps took, measured or modelled as in ResourceUse
+    leases: tuple[str, ...] = ()  # of hard budgets, that its price was reserved from
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +190,11 @@ class VersionRef(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     digest: str
     folder: str
+    base: VersionRef | None = None  # of an adapter: what it adapts
+
+    @property
+    def reference(self) -> str:
+        return f"{self.model}@{self.version}"
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -285,4 +291,5 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     client_idle_timeout_s: float
     default_deadline_ms: int
     drain_timeout_s: float
+    leases_socket: str = ""  # of the controller: where slices of hard budgets are leased
     log_level: str = "INFO"

@@ -80,7 +80,7 @@ class Generator(Protocol):
         """Whether a step has anything to do."""
         ...
 
-    def score(self, tokens: Sequence[int]) -> np.ndarray:
+    def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
         """Natural log probabilities float64 [n - 1] of the tokens after the first, each by those before it.
 
         Only while nothing is under way; at most `context_length` tokens. Raises Unprocessable where the engine cannot.

@@ -21,12 +21,13 @@ from gristmill.tasks.protocol import ModelOutput, Tensors
 from gristmill.tasks.text_generation import LIKELIEST_COUNT, NLL, PROMPT, TOKENS
 
 WEIGHTS = "weights"
+_INFERRED = "inferred"  # name of the adapter that `infer` answers with
 
 
 class LanguageRuntime:
     """See frameworks/protocol.Runtime; registered under each engine's name."""
 
-    adapter: str | None = None  # of those in the generator: `infer` answers with it
+    _adapter: str | None = None
 
     def __init__(self, generator: Generator, tokenizer: LanguageTokenizer, template: ChatTemplate | None) -> None:
         self.generator, self.tokenizer, self._template = generator, tokenizer, template
@@ -37,6 +38,11 @@ class LanguageRuntime:
         template = ChatTemplate.open(bundle / WEIGHTS, tokenizer.beginning, tokenizer.end)
         kind: type[Generator] = plugins.load("generators", manifest.runtime)
         return cls(kind.load(bundle, manifest, resources), tokenizer, template)
+
+    def adapt(self, weights: Path) -> None:
+        """From now on `infer` answers with the adapter of this folder. Raises Unprocessable, CorruptBundle."""
+        self.generator.load_adapter(_INFERRED, weights)
+        self._adapter = _INFERRED
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         """`prompt` BYTES [N] → float32 [N, 5]: the largest log probabilities of the next token. Nothing else runs.
@@ -53,7 +59,7 @@ class LanguageRuntime:
         for row, prompt in enumerate(prompts):
             tokens = self.tokenizer.encode(prompt) or [0]
             self.generator.submit(
-                Job(row, tokens, 1, Sampling(temperature=0), frozenset(), LIKELIEST_COUNT, adapter=self.adapter)
+                Job(row, tokens, 1, Sampling(temperature=0), frozenset(), LIKELIEST_COUNT, adapter=self._adapter)
             )
         likeliest = np.zeros((len(prompts), LIKELIEST_COUNT), np.float32)
         while self.generator.busy:
@@ -76,7 +82,7 @@ class LanguageRuntime:
         for start in range(0, len(document.tokens), length):
             tokens, counted = (part[start : start + length] for part in document)
             if len(tokens) > 1:
-                nll -= float(self.generator.score(tokens.tolist())[counted[1:]].sum())
+                nll -= float(self.generator.score(tokens.tolist(), self._adapter)[counted[1:]].sum())
                 count += int(counted[1:].sum())
         return nll, count
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,6 @@ from safetensors import SafetensorError, safe_open
 from gristmill.core.errors import CorruptBundle, Unprocessable
 
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-RUNTIME = "lora"  # of an adapter's manifest: nothing opens it but the engine that holds its base
 _PICKLED = "adapter_model.bin"
 _PREFIX = "base_model.model."
 _SIDES = {".lora_A.weight": 0, ".lora_B.weight": 1}
@@ -55,6 +55,11 @@ def read_lora(folder: Path) -> tuple[LowRank, ...]:
             )  # fmt: skip
         raise Unprocessable(f"The folder has no {ADAPTER_WEIGHTS}: copy the adapter whole.", field="source")
     return tuple(_low_rank(config, module, sides) for module, sides in sorted(_shapes(folder).items()))
+
+
+def architecture_of(layers: Sequence[LowRank]) -> dict[str, Any]:
+    """As an adapter's manifest has it."""
+    return {"name": "LoRA", "rank": max(one.rank for one in layers), "layers": len(layers)}
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def open_base(spec: RunSpec, recipe: Recipe, signature: Signature) -> Base | Non
         return None
     if spec.base is None:
         raise Unprocessable("The recipe's base did not come with the run.", field="base")
-    folder, reference = Path(spec.base.folder), f"{spec.base.model}@{spec.base.version}"
+    folder, reference = Path(spec.base.folder), spec.base.reference
     manifest = verify(folder, spec.base.digest)
     if not _fits(manifest.signature.inputs, signature.inputs):
         raise Unprocessable(

@@ -15,6 +15,7 @@ from gristmill.core.types import DatasetRef, Resources, Signature, VersionRef
 from gristmill.data import versions
 from gristmill.data.subsets import nested_order
 from gristmill.frameworks.protocol import Runtime
+from gristmill.lab.adapted import open_adapted
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.preprocessing import Preprocessing, decode_preprocessing
 from gristmill.tasks.protocol import Examples, Task, Tensors
@@ -81,14 +82,18 @@ def load_version(version: VersionRef, resources: Resources) -> LoadedVersion:
     """Verify and open a bundle. Raises CorruptBundle."""
     folder = Path(version.folder)
     manifest = verify(folder, version.digest)
-    return open_version(f"{version.model}@{version.version}", folder, manifest, resources)
+    return open_version(version.reference, folder, manifest, resources, version.base)
 
 
-def open_version(reference: str, folder: Path, manifest: Manifest, resources: Resources) -> LoadedVersion:
-    """Open a bundle that was verified, or just made."""
+def open_version(
+    reference: str, folder: Path, manifest: Manifest, resources: Resources, base: VersionRef | None = None
+) -> LoadedVersion:
+    """Open a bundle that was verified, or just made; `base` is what an adapter is on."""
     preprocessing = decode_preprocessing((folder / PREPROCESSING).read_bytes())
-    runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
     task: Task = plugins.load("tasks", manifest.task)()
+    if manifest.is_adapter:
+        return LoadedVersion(reference, manifest, task, preprocessing, open_adapted(folder, base, resources))
+    runtime: type[Runtime] = plugins.load("runtimes", manifest.runtime)
     return LoadedVersion(reference, manifest, task, preprocessing, runtime.load(folder, manifest, resources))
 
 

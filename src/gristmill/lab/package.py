@@ -12,7 +12,7 @@ from gristmill.bundles.digests import scan, verify
 from gristmill.bundles.manifest import CARD, PREPROCESSING, Lineage, Manifest, write_manifest
 from gristmill.bundles.replay import replay, write_golden
 from gristmill.core.files import write_atomic
-from gristmill.core.types import Resources, ResourceUse, Signature
+from gristmill.core.types import Resources, ResourceUse, Signature, VersionRef
 from gristmill.lab.card import write_card
 from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.training import Training
@@ -36,7 +36,8 @@ def package(training: Training, bundle: Path, use: ResourceUse) -> Packaged:
     signature = training.task.signature(_joined(training.splits)) if facts is None else language_signature(facts)
     write_atomic(bundle / PREPROCESSING, encode_preprocessing(training.preprocessing))
     draft = _manifest(training, signature)
-    version = open_version(draft.name, bundle, draft, training.spec.resources)
+    spec = training.spec
+    version = open_version(draft.name, bundle, draft, spec.resources, spec.base)
     held_out = training.splits.test if len(training.splits.test.targets) else training.splits.train
     outputs = version.outputs(held_out.inputs)
     metrics = {f"test/{name}": value for name, value in training.task.metrics(outputs, held_out.targets).items()}
@@ -44,14 +45,17 @@ def package(training: Training, bundle: Path, use: ResourceUse) -> Packaged:
     write_golden(bundle, golden, version.outputs(golden))
     write_atomic(bundle / CARD, write_card(training, metrics, outputs, held_out, use).encode())
     version.runtime.close()
-    return seal(bundle, _manifest(training, signature, metrics), training.spec.resources)
+    return seal(bundle, _manifest(training, signature, metrics), spec.resources, spec.base)
 
 
-def seal(bundle: Path, manifest: Manifest, resources: Resources) -> Packaged:
-    """Write the manifest with every file's digest; verify, open and replay from disk. Raises Unprocessable."""
+def seal(bundle: Path, manifest: Manifest, resources: Resources, base: VersionRef | None = None) -> Packaged:
+    """Write the manifest with every file's digest; verify, open and replay from disk. Raises Unprocessable.
+
+    `base` is what an adapter is on.
+    """
     sealed = manifest_with_files(manifest, bundle)
     digest = write_manifest(bundle, sealed)
-    loaded: LoadedVersion = open_version(sealed.name, bundle, verify(bundle, digest), resources)
+    loaded: LoadedVersion = open_version(sealed.name, bundle, verify(bundle, digest), resources, base)
     replay(bundle, sealed.signature, loaded.outputs)
     loaded.runtime.close()
     return Packaged(digest, sealed, sealed.metrics)

@@ -41,7 +41,7 @@ class Architecture(BaseModel):
 
 
 class Adapter(_Part):
-    """Low-rank adaptation (Hu et al., ICLR 2022, "LoRA"): the base stays as it is until what was learned is added."""
+    """Low-rank adaptation (Hu et al., ICLR 2022, "LoRA"): the base's own weights stay as they are."""
 
     name: Literal["lora"] = Field("lora", description="lora")
     rank: Count = Field(8, description="of the update of each matrix")
@@ -49,6 +49,9 @@ class Adapter(_Part):
     dropout: Fraction = Field(0.0, description="before the update")
     targets: list[str] | None = Field(
         None, description="layers by the ends of their names; all linear ones where absent"
+    )
+    merge: bool = Field(
+        True, description="add what was learned to the base's weights; false: the version is the adapter alone"
     )
 
 
@@ -222,6 +225,8 @@ def _of_a_base(recipe: Recipe) -> Iterator[str]:
         yield "architecture.name: base needs base, the version to start from"
     if recipe.adapter and not recipe.base:
         yield "adapter: adapts a base; name the version with base"
+    if recipe.adapter and not recipe.adapter.merge and recipe.task != "text-generation":
+        yield f"adapter.merge: false is for text-generation; a version for {recipe.task} is whole"
     if recipe.base_share and not recipe.base:
         yield "base_share: is of a base; name the version with base"
 

@@ -146,7 +146,7 @@ class LlamaCppGenerator:
 
     # Adapters
 
-    def score(self, tokens: Sequence[int]) -> np.ndarray:
+    def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
         raise Unprocessable("llama.cpp scores no given texts here: evaluate a version that runs on transformers.",
                             field="runtime")  # fmt: skip
 

@@ -209,14 +209,15 @@ class TransformersGenerator:
         result: np.ndarray = output.logits[0].float().cpu().numpy()
         return result
 
-    def score(self, tokens: Sequence[int]) -> np.ndarray:
-        self._adapters.lay(())
+    def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
+        lora = None if adapter is None else self._adapters.find(adapter)
         self._ended.clear()
         self._rows.reserve(len(tokens))
         found = []
         for start in range(0, len(tokens) - 1, _PIECE_TOKENS):
             piece = Piece(0, start, min(_PIECE_TOKENS, len(tokens) - start))
             places = list(range(piece.tokens))
+            self._adapters.lay([(lora, piece.tokens)])
             logits = self._logits(list(tokens[start : piece.stop]), list(range(start, piece.stop)),
                                   plan(self._rows, (), (piece,)), places)  # fmt: skip
             following = tokens[start + 1 : piece.stop + 1]

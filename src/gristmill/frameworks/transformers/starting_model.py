@@ -15,6 +15,7 @@ from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.architectures import build_architecture, chosen
 from gristmill.frameworks.protocol import TrainJob
 from gristmill.frameworks.transformers.causal import load_causal
+from gristmill.frameworks.transformers.kept_adapter import check_kept
 from gristmill.tasks.recipe import Adapter
 
 _CLASSES = {
@@ -93,9 +94,12 @@ def adapted(model: PreTrainedModel, adapter: Adapter) -> PeftModel:
         target_modules=adapter.targets or "all-linear",
     )  # fmt: skip
     try:
-        return get_peft_model(model, config)
+        made = get_peft_model(model, config)
     except ValueError as error:
         raise Unprocessable(f"The adapter does not fit the base: {error}.", field="adapter.targets") from error
+    if not adapter.merge:
+        check_kept(made)
+    return made
 
 
 def merged(model: PreTrainedModel | PeftModel) -> PreTrainedModel:

@@ -13,14 +13,17 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from gristmill.bundles.manifest import ADAPTER, MANIFEST, decode_manifest
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import LanguageFacts
+from gristmill.frameworks.lora import architecture_of
 from gristmill.frameworks.on_torch.determinism import make_deterministic
 from gristmill.frameworks.on_torch.optimisers import build_optimiser
 from gristmill.frameworks.on_torch.state import TrainingState
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.training import Course, Progress, check_finite
 from gristmill.frameworks.transformers.causal_imports import facts
+from gristmill.frameworks.transformers.kept_adapter import write_kept
 from gristmill.frameworks.transformers.objectives import Classification, NextToken, Objective
 from gristmill.frameworks.transformers.samples import sample
 from gristmill.frameworks.transformers.starting_model import merged, starting_model
@@ -127,6 +130,9 @@ class TransformersLearner:
         self._state.restore(tensors, numbers)
 
     def write(self, folder: Path, progress: Progress) -> Trained:
+        adapter = self.job.recipe.adapter
+        if adapter is not None and not adapter.merge:
+            return self._write_adapter(folder, progress)
         trained = sum(parameter.numel() for parameter in self._state.parameters if parameter.requires_grad)
         model = merged(self._model).cpu()
         check_finite({name: tensor.numpy() for name, tensor in model.state_dict().items()}, progress.step)
@@ -135,6 +141,17 @@ class TransformersLearner:
         architecture = {"name": type(model).__name__, "padding": self._padding, "trained_parameters": trained}
         parameters = sum(parameter.numel() for parameter in model.parameters())
         return Trained(architecture, "transformers", parameters, dict(progress.values), progress.step, language)
+
+    def _write_adapter(self, folder: Path, progress: Progress) -> Trained:
+        """The base's tokenizer and facts stay with the base."""
+        assert self.job.base is not None
+        base = decode_manifest((self.job.base / MANIFEST).read_bytes())
+        learned = {name: one for name, one in self._model.named_parameters() if one.requires_grad}
+        check_finite({name: one.detach().cpu().numpy() for name, one in learned.items()}, progress.step)
+        layers = write_kept(self._model, str(self.job.recipe.base), folder)
+        parameters = sum(one.parameters for one in layers)
+        return Trained(architecture_of(layers), ADAPTER, parameters, dict(progress.values), progress.step,
+                       base.signature.language)  # fmt: skip
 
     def _with_tokenizer(self, folder: Path, model: Any) -> LanguageFacts | None:
         """A language model's weights need their tokenizer beside them."""

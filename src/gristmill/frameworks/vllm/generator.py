@@ -90,7 +90,7 @@ class VllmGenerator:
             del self._jobs[name], self._made[name]
         return emitted
 
-    def score(self, tokens: Sequence[int]) -> np.ndarray:
+    def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
         raise Unprocessable("vLLM scores no given texts here: evaluate a version that runs on transformers.",
                             field="runtime")  # fmt: skip
 

@@ -75,7 +75,10 @@ def _import_bundle(spec: RunSpec, ref: ImportRef, source: Path, bundle: Path) ->
     shutil.move(source, bundle)
     manifest = verify(bundle)
     name = check_name(ref.told.name or manifest.name, "model")
-    return seal(bundle, msgspec.structs.replace(manifest, name=name), spec.resources)
+    lineage = manifest.lineage
+    if manifest.is_adapter and spec.base is not None:  # it may have another name and number here
+        lineage = msgspec.structs.replace(lineage, parent=spec.base.reference)
+    return seal(bundle, msgspec.structs.replace(manifest, name=name, lineage=lineage), spec.resources, spec.base)
 
 
 def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) -> Packaged:
