@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from gristmill.bundles.digests import verify
 from gristmill.bundles.manifest import MANIFEST, digest_of
-from gristmill.core.types import ImportRef, Resources, RunKind, RunSpec, Signature, Told
+from gristmill.core.types import ImportRef, Resources, RunKind, RunSpec, Signature, Told, VersionRef
 from gristmill.lab.events import Events
 from gristmill.lab.imports.importing import import_run
 
@@ -64,8 +64,8 @@ class LanguageBundle(NamedTuple):
     signature: Signature
 
 
-def bundle(where: Path, source: Path | None = None) -> LanguageBundle:
-    """Imported from `source`, or from the tiny model's folder."""
+def bundle(where: Path, source: Path | None = None, base: LanguageBundle | None = None) -> LanguageBundle:
+    """Imported from `source`, or from the tiny model's folder; of an adapter's folder with its base, tiny@1."""
     run = where / "run"
     run.mkdir(parents=True)
     upload = source or folder(where / "tiny")
@@ -77,6 +77,7 @@ def bundle(where: Path, source: Path | None = None) -> LanguageBundle:
         id="run_test", tenant="t", kind=RunKind.import_, attempt=1, seed=0, resources=Resources(1.0), blobs_url="",
         imported=ImportRef(source=upload.name, told=Told(), upload=str(where / "upload.tar" if packed else upload),
                            packed=packed),
+        base=base and VersionRef(model="tiny", version=1, digest=base.digest, folder=str(base.folder)),
     )  # fmt: skip
     import_run(spec, run, Events(run, 1))
     made = run / "bundle"

@@ -36,6 +36,9 @@ class Job(NamedTuple):
     adapter: str | None = None
 
 
+Top = tuple[tuple[int, float], ...]  # (token, logprob), likeliest first
+
+
 class Emission(NamedTuple):
     """One new token of one sequence."""
 
@@ -43,7 +46,7 @@ class Emission(NamedTuple):
     token: int
     finished: bool  # `token` is one of `ends`, or the last of `max_tokens`; the sequence is gone
     logprob: float | None = None  # natural; where the job asks for logprobs
-    top: tuple[tuple[int, float], ...] = ()  # (token, logprob), likeliest first
+    top: Top = ()
     cached: int = 0  # in a sequence's first emission: tokens of its prompt that were not computed again
 
 

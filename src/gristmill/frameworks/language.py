@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import Sampling
 from gristmill.core.types import Resources
-from gristmill.frameworks.generation import Generator, Job
+from gristmill.frameworks.generation import Generator, Job, Top
 from gristmill.tasks.language.chat_template import ChatTemplate
 from gristmill.tasks.language.packing import Document
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
@@ -50,22 +52,18 @@ class LanguageRuntime:
         `text` or `messages` [N] → `nll`, `tokens` float64 [N]: the sum of log losses of what is scored, and its number.
         """
         if PROMPT in inputs:
-            return self._likeliest([prompt.decode("utf-8", "replace") for prompt in inputs[PROMPT]])
+            return self._likeliest(inputs[PROMPT])
         documents = self._texts(inputs) if TEXT in inputs else self._chats(inputs)
         scored = np.asarray([self._scored(document) for document in documents], np.float64).reshape(-1, 2)
         return {NLL: scored[:, 0], TOKENS: scored[:, 1]}
 
-    def _likeliest(self, prompts: list[str]) -> np.ndarray:
-        for row, prompt in enumerate(prompts):
-            tokens = self.tokenizer.encode(prompt) or [0]
-            self.generator.submit(
-                Job(row, tokens, 1, Sampling(temperature=0), frozenset(), LIKELIEST_COUNT, adapter=self._adapter)
-            )
-        likeliest = np.zeros((len(prompts), LIKELIEST_COUNT), np.float32)
+    def _likeliest(self, prompts: np.ndarray) -> np.ndarray:
+        for job in likeliest_jobs(self.tokenizer, prompts, itertools.count(), self._adapter):
+            self.generator.submit(job)
+        given: dict[int, Top] = {}
         while self.generator.busy:
-            for emission in self.generator.step():
-                likeliest[emission.id] = [logprob for _, logprob in emission.top]
-        return likeliest
+            given |= {emission.id: emission.top for emission in self.generator.step()}
+        return likeliest_of(given[row] for row in range(len(prompts)))
 
     def _texts(self, inputs: Tensors) -> list[Document]:
         found = [np.asarray(self.tokenizer.encode(str(text), rendered=True), np.int64) for text in inputs[TEXT]]
@@ -88,3 +86,18 @@ class LanguageRuntime:
 
     def close(self) -> None:
         self.generator.close()
+
+
+def likeliest_jobs(
+    tokenizer: LanguageTokenizer, prompts: Iterable[bytes], ids: Iterator[int], adapter: str | None
+) -> Iterator[Job]:
+    """For each prompt a job whose one emission tells the likeliest next tokens."""
+    for prompt in prompts:
+        tokens = tokenizer.encode(prompt.decode("utf-8", "replace")) or [0]
+        yield Job(next(ids), tokens, 1, Sampling(temperature=0), frozenset(), LIKELIEST_COUNT, adapter=adapter)
+
+
+def likeliest_of(tops: Iterable[Top]) -> np.ndarray:
+    """float32 [N, 5]: log probabilities."""
+    rows = [[logprob for _, logprob in top] for top in tops]
+    return np.asarray(rows, np.float32).reshape(-1, LIKELIEST_COUNT)

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shutil
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gristmill.bundles.manifest import decode_manifest, write_manifest
 from gristmill.core import frames
 from gristmill.core.generation import Delta, Finish, GenerationRequest, Sampling
+from gristmill.core.supervision import Adapt, Adapted, Pong, ask
+from gristmill.core.types import AdapterRef
+from gristmill.lab.package import manifest_with_files
 from gristmill.serving.wire.messages import (
     Answered,
     Cancel,
@@ -24,8 +31,8 @@ from gristmill.serving.wire.messages import (
     decode_to_gateway,
 )
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
-from tests import language
-from tests.serving.rig import Bundle, Rig, Worker, rig
+from tests import adapters, language
+from tests.serving.rig import Bundle, Rig, Worker, eventually, rig
 
 GREEDY = Sampling(temperature=0)
 TOOL = {"type": "function", "function": {"name": "grind", "parameters": {
@@ -208,6 +215,45 @@ def test_tokens_are_counted_without_computing(gateway: Gateway, tokenizer: Langu
     header, body = frames.receive(gateway.connection)
     assert isinstance(decode_to_gateway(header), Answered)
     assert json.loads(body)["tokens"] == tokenizer.encode("All is grist")
+
+
+@pytest.fixture
+def poet(tmp_path: Path, bundle: Bundle) -> Bundle:
+    source = adapters.save(tmp_path / "poet", len(language.tokenizer()), seed=1)
+    return Bundle(*language.bundle(tmp_path, source, language.LanguageBundle(*bundle)))
+
+
+def with_weights_of_another(right: Bundle, where: Path) -> Bundle:
+    """Its files are whole by their digests, and its golden answers are not those of its matrices."""
+    folder = Path(shutil.copytree(right.folder, where / "wrong"))
+    adapters.save(folder / "weights", len(language.tokenizer()), seed=2)
+    (folder / "weights" / "README.md").unlink()
+    manifest = decode_manifest((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").unlink()
+    return Bundle(folder, write_manifest(folder, manifest_with_files(manifest, folder)), right.signature)
+
+
+def test_an_adapter_is_replayed_while_others_are_answered_and_a_wrong_one_refused(
+    worker: Worker, gateway: Gateway, poet: Bundle, tmp_path: Path
+) -> None:
+    wrong = with_weights_of_another(poet, tmp_path)
+    whole = text(gateway.ask(prompt="All is grist", max_tokens=200, ignore_eos=True)[0])
+    under_way = gateway.begin(prompt="All is grist", max_tokens=200, ignore_eos=True)
+    refs = [AdapterRef(name, f"{name}@1", one.digest, str(one.folder)) for name, one in
+            (("poet", poet), ("wrong", wrong))]  # fmt: skip
+    ask(worker.socket, Adapt(tuple(refs)), Adapted)
+    eventually(lambda: pong(worker).refused, 10)
+    assert pong(worker).adapters == {"poet": poet.digest}
+    assert re.search(r"output 'logprobs' differs by up to \d", pong(worker).refused["wrong"])
+    assert text(gateway.rest(under_way)[0]) == whole
+    assert gateway.ask(prompt="All is grist", adapter="poet")[1].fault is None
+    assert gateway.ask(prompt="All is grist", adapter="wrong")[1].fault is not None
+
+
+def pong(worker: Worker) -> Pong:
+    told = worker.ping()
+    assert told is not None
+    return told
 
 
 def test_a_gateway_that_goes_leaves_no_work_behind(worker: Worker, gateway: Gateway) -> None:

@@ -13,8 +13,8 @@ import msgspec
 
 from gristmill.core.errors import Malformed
 from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
-from gristmill.frameworks.generation import Emission, Grammar, Job
-from gristmill.frameworks.language import WEIGHTS, LanguageRuntime
+from gristmill.frameworks.generation import Emission, Grammar, Job, Top
+from gristmill.frameworks.language import WEIGHTS, LanguageRuntime, likeliest_jobs, likeliest_of
 from gristmill.serving.wire.messages import Answered, Begun, Cancel, Ended, Fault, Generate, Generated, Tokenize
 from gristmill.serving.worker.computing import fault
 from gristmill.serving.worker.generation.adapting import adapt
@@ -29,6 +29,8 @@ from gristmill.serving.worker.generation.tool_calls import call_grammar, wanted_
 from gristmill.serving.worker.state import WorkerState
 from gristmill.serving.worker.version import Version
 from gristmill.tasks.language.chat_template import ChatTemplate
+from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.text_generation import LIKELIEST, PROMPT
 
 Send = Callable[..., None]  # (connection, message, *buffers)
 
@@ -69,6 +71,7 @@ class Generation:
         self._vocabulary = facts.vocabulary
         self._requests: dict[tuple[socket.socket, int], _Open] = {}
         self._by_id: dict[int, _Open] = {}
+        self._golden: dict[int, Top] = {}  # of the adapter that is replayed
 
     @property
     def busy(self) -> bool:
@@ -77,7 +80,17 @@ class Generation:
     def adapt(self) -> None:
         wanted, self._state.wanted = self._state.wanted, None
         if wanted is not None:
-            adapt(self._generator, wanted, self._state)
+            adapt(self._generator, wanted, self._state, self._golden_answers)
+
+    def _golden_answers(self, adapter: str, golden: Tensors) -> Tensors:
+        """What a replay compares, computed in the same steps as whatever else is under way."""
+        jobs = list(likeliest_jobs(self._tokenizer, golden[PROMPT], self._ids, adapter))
+        for job in jobs:
+            self._generator.submit(job)
+        self._golden = dict.fromkeys((job.id for job in jobs), ())
+        while not all(self._golden.values()):
+            self.step()
+        return {LIKELIEST: likeliest_of(self._golden.values())}
 
     def take(self, connection: socket.socket, message: Any, body: bytearray) -> None:
         if isinstance(message, Generate):
@@ -173,6 +186,8 @@ class Generation:
                 opened.compute_us += took_us / len(emissions)
                 opened.energy_uj += self._state.joules * 1e6 / len(emissions)
                 self._add(opened, emission, made.setdefault(opened.connection, _Made([], [])))
+            elif emission.id in self._golden:
+                self._golden[emission.id] = emission.top
         for connection, out in made.items():
             if out.deltas or out.ended:
                 self._send(connection, Generated(tuple(out.deltas), tuple(out.ended)))
