@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -67,6 +68,17 @@ def test_tokens_stand_in_the_books_by_class(running: Platform) -> None:
 
     eventually(lambda: "tokens" in str(report()) and running.json("books", "check")["usage_records"] >= 1, 15)
     assert running.json("books", "check")["problems"] == []
+
+
+def test_the_operator_sees_how_fast_it_writes(running: Platform) -> None:
+    running.cli("chat", "tiny", "How many sacks?", "--max-tokens", "5")
+    figures = eventually(lambda: running.json("endpoints", "show", "tiny")["written"], 15)
+    assert 0 < figures["first_token_s"]["p50"] <= figures["first_token_s"]["p95"]
+    assert 0 < figures["per_token_s"]["p50"] <= figures["per_token_s"]["p95"]
+    assert figures["energy"]["joules_per_1000_tokens"] > 0
+    shown = " ".join(running.cli("endpoints", "show", "tiny").stdout.split())
+    assert re.search(r"first token p50 \S+ ms, p95 \S+ ms .* each token p50 \S+ ms", shown)
+    assert f"J per 1,000 tokens ({figures['energy']['basis']})" in shown
 
 
 def test_what_is_no_language_model_says_so(running: Platform) -> None:

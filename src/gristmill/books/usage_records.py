@@ -54,6 +54,14 @@ def move_cursor(connection: Connection, name: str, position: int) -> None:
     connection.execute(moved, {"name": name, "position": position})
 
 
+def newest_texts(connection: Connection, tenant: str, endpoint: str, since: float, most: int) -> list[Row]:
+    """Generated texts of an endpoint, the newest first: tokens by class, times and energy."""
+    columns = usage.c.tokens, usage.c.first_token_us, usage.c.per_token_us, usage.c.energy_uj
+    here = usage.c.tenant == tenant, usage.c.endpoint == endpoint, usage.c.happened_at >= since
+    query = select(*columns).where(*here, usage.c.first_token_us.is_not(None))
+    return rows_of(connection, query.order_by(usage.c.happened_at.desc()).limit(most))
+
+
 def unposted_usage(connection: Connection) -> int:
     query = select(func.count()).select_from(usage).outerjoin(events, events.c.id == usage.c.event)
     return int(connection.execute(query.where(events.c.id.is_(None))).scalar_one())

@@ -95,6 +95,7 @@ def endpoint_view(endpoint: dict[str, Any]) -> RenderableType:
                 or None,
                 "rollout": f"{rollout.get('strategy')}, {rollout.get('state')}" if rollout else None,
                 "runtime": _runtime(endpoint.get("runtime") or {}),
+                **_written(endpoint.get("written") or {}),
                 "error": rollout.get("error"),
             }
         ),
@@ -109,6 +110,20 @@ def _runtime(runtime: dict[str, Any]) -> str | None:
     if runtime.get("asked") is None:
         return None
     return f"{runtime.get('chosen') or 'auto'}: {runtime.get('because')}"
+
+
+def _written(figures: dict[str, Any]) -> dict[str, str | None]:
+    """Of a version that generates text, once it has."""
+    energy = figures.get("energy")
+    return {
+        "first token": _percentiles(figures.get("first_token_s"), f" ({figures.get('texts')} texts of the last hour)"),
+        "each token": _percentiles(figures.get("per_token_s")),
+        "energy": energy and f"{energy['joules_per_1000_tokens']:.3g} J per 1,000 tokens ({energy['basis']})",
+    }
+
+
+def _percentiles(times: dict[str, float] | None, of: str = "") -> str | None:
+    return ", ".join(f"{name} {1000 * value:.3g} ms" for name, value in times.items()) + of if times else None
 
 
 def _trial(runtime: dict[str, Any]) -> list[RenderableType]:

@@ -12,6 +12,7 @@ from gristmill.control.adapter_states import documents
 from gristmill.control.resources import capacity, check_possible, together
 from gristmill.control.runtime_choice import described, wanted_runtime
 from gristmill.control.state import Endpoint, Rollout, Target
+from gristmill.control.text_figures import text_figures
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.faults import fault_point
 from gristmill.core.ids import check_name, new_id
@@ -106,7 +107,11 @@ def delete(platform: Platform, by: Caller, name: str) -> Document:
 def show(platform: Platform, tenant: str, name: str) -> Document:
     with platform.database.read() as connection:
         found = get(connection, tenant, name)
-        return {**_document(connection, found), "runtime": described(found.target, platform.settings.trials)}
+        return {
+            **_document(connection, found),
+            "runtime": described(found.target, platform.settings.trials),
+            "written": text_figures(connection, tenant, name, platform.clock.now()),
+        }
 
 
 def list_endpoints(platform: Platform, tenant: str) -> list[Document]:

@@ -31,7 +31,7 @@ def list_endpoints(here: Here, by: Developer) -> Json:
 
 @router.get("/endpoints/{endpoint}")
 def show(endpoint: str, here: Here, by: Developer) -> Json:
-    """State, versions with weights, replicas, newest rollout."""
+    """State, versions with weights, replicas, newest rollout; how fast it wrote in the last hour."""
     return Json(here.endpoint(by.tenant, endpoint))
 
 
