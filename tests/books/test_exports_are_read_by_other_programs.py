@@ -42,7 +42,7 @@ def mill() -> Database:
         for event in (dataset(), run(), made(1), replica()):
             post(connection, event)
         post_usage(connection, "gateway", usage(100) + usage(33, 100, key="k2"), 1)
-        set_rate(connection, TENANT, card="price", item="serving.request", unit="1k_requests", price="0.0777EUR",
+        set_rate(connection, TENANT, card="price", item="serving.request", unit="1k_requests", price="0.077777777777777777EUR",
                  valid_from=NOON + 86_400, known_from=NOON)  # fmt: skip
         post_usage(connection, "gateway", usage(50, 200, happened_at=NOON + 30 * 86_400), 2)
     return database

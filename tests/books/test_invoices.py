@@ -70,10 +70,13 @@ def test_what_is_reversed_is_no_longer_charged(mill: Database) -> None:
         assert invoice(connection, TENANT, MONTH)["lines"] == []
 
 
-@pytest.mark.parametrize(("micro", "shown"), [(5_000, "0.00"), (15_000, "0.02"), (25_000, "0.02"), (-15_000, "-0.02"),
-                                              (1_234_567_890, "1234.57")])  # fmt: skip
-def test_what_is_payable_is_rounded_once_half_to_even(micro: int, shown: str) -> None:
-    assert payable(micro) == shown
+@pytest.mark.parametrize(
+    ("micro", "currency", "shown"),
+    [(5_000, "USD", "0.00"), (15_000, "USD", "0.02"), (25_000, "EUR", "0.02"), (-15_000, "EUR", "-0.02"),
+     (1_234_567_890, "USD", "1234.57"), (1_234_500_000, "JPY", "1234"), (1_234_567_890, "KWD", "1234.568")],
+)  # fmt: skip
+def test_what_is_payable_is_rounded_once_half_to_even(micro: int, currency: str, shown: str) -> None:
+    assert payable(micro, currency) == shown
 
 
 def test_a_page_and_a_print_show_it(mill: Database) -> None:

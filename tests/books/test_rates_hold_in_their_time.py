@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -61,6 +62,8 @@ def test_a_correction_holds_for_what_is_recorded_after_it_was_known() -> None:
         ({"valid_from": 50.0, "valid_to": 40.0}, "ends before it begins"),
         ({"price": "-1USD"}, "0 or more"),
         ({"price": "NaNUSD"}, "0 or more and finite"),
+        ({"price": "1e13USD"}, "at most 1,000,000,000,000"),
+        ({"price": "1e-999999USD"}, "18 decimal places"),
         ({"price": "1ZZZ"}, "not a known currency"),
         ({"price": "cheap"}, "not a"),
         ({"item": "compute.tpu"}, "no item 'compute.tpu'"),
@@ -84,3 +87,10 @@ def test_a_narrower_item_goes_before_the_general_one() -> None:
         post(connection, hours("model:digits", 1.0))
         assert price_at(connection, 150, item="people.hours:intern") == "80"
     assert balances(database)["assets:model:digits"] == 200_000_000
+
+
+def test_a_price_that_does_not_end_is_rounded_as_if_it_did() -> None:
+    with in_memory().write() as connection:
+        priced(connection, "0.04USD")
+        (rate,) = [rate for rate in known(connection, TENANT) if rate.valid_from == 100.0]
+    assert [rate.micro(Decimal(text)) for text in ("0.045", "0.135", "0.225")] == [0, 2, 2]  # 0.5, 1.5, 2.5 micro-units

@@ -12,7 +12,9 @@ def test_an_amount_is_read_with_its_currency() -> None:
     assert (parse_money("120USD").micro, parse_money("0.25 eur").currency) == (120 * MICRO, "EUR")
 
 
-@pytest.mark.parametrize("text", ["-1USD", "12", "12 XXX", "nanUSD", "1e3USD", "infUSD", "", "12USDD"])
+@pytest.mark.parametrize(
+    "text", ["-1USD", "12", "12 XXX", "nanUSD", "1e3USD", "infUSD", "", "12USDD", "1000000000001USD"]
+)
 def test_an_amount_that_is_not_one_is_refused_in_one_sentence(text: str) -> None:
     with pytest.raises(Unprocessable) as refusal:
         parse_money(text)

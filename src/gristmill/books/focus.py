@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from gristmill.core.money import MICRO
 from gristmill.core.reports import ExportForm
 
 Row = dict[str, Any]
+_EXACT = Context(prec=60)
 _ISSUER = "Gristmill"
-_COST, _QUANTITY, _PRICE = pa.decimal128(38, 15), pa.decimal128(38, 9), pa.decimal128(38, 15)
+# A price has 18 places at most, a quantity of a million tokens 6 more: their product is not rounded
+_COST, _QUANTITY, _PRICE = pa.decimal128(38, 24), pa.decimal128(38, 9), pa.decimal128(38, 18)
 _TEXT, _TIME = pa.string(), pa.timestamp("s", "UTC")
 # Every column of 1.2, in its order; those of commitments, capacity and regions mean nothing here and are null
 _NAMES = """AvailabilityZone BilledCost BillingAccountId BillingAccountName BillingAccountType BillingCurrency
@@ -110,7 +112,7 @@ def _costs(charge: Charge) -> Row:
     units = base_units(charge.item, rate.unit) if rate is not None else Decimal(1)
     price = Decimal(rate.price) if rate is not None else None
     quantity = _exact(charge.quantity) / units
-    cost = billed if price is None else quantity * price
+    cost = billed if price is None else _EXACT.multiply(quantity, price)
     unit = _UNITS.get(charge.unit, charge.unit)
     return {
         "BilledCost": billed, "EffectiveCost": billed, "PricingCurrencyEffectiveCost": billed, "ListCost": cost,

@@ -6,6 +6,7 @@ Two more are kept alike: grams of CO2 a kWh (`emissions`), and what a unit of a 
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple
@@ -16,13 +17,14 @@ from gristmill.books.records import Connection
 from gristmill.books.units import base_units
 from gristmill.core.errors import Unprocessable
 from gristmill.core.ids import derived_id
-from gristmill.core.money import CURRENCIES, price_of
+from gristmill.core.money import CURRENCIES, LARGEST, price_of
 from gristmill.core.types import Basis
 
 COST, PRICE, EMISSIONS, EXCHANGE = "cost", "price", "emissions", "exchange"
 CARDS = (COST, PRICE, EMISSIONS, EXCHANGE)
 ELECTRICITY = "energy.electricity"
 GRAM = "g"  # in a rate's place of the currency: grams of CO2
+_MOST_PLACES = 18
 _GRAMS = re.compile(r"\s*([0-9.]+)\s*g\s*")
 
 
@@ -43,7 +45,12 @@ class Rate(NamedTuple):
 
     def micro(self, quantity: Decimal | int) -> int:
         """Price of `quantity` base units, rounded once; of a currency's card, in the currency it is exchanged into."""
-        return price_of(quantity, Decimal(self.price) / base_units(self.item, self.unit))
+        return price_of(quantity, Decimal(self.price), base_units(self.item, self.unit))
+
+    @property
+    def pico(self) -> int:
+        """Price of one base unit in 10^-12 of the currency, rounded up."""
+        return math.ceil(Decimal(self.price) * 10**12 / base_units(self.item, self.unit))
 
     def grams(self, quantity: float) -> float:
         """CO2 of `quantity` base units, on the card of emissions."""
@@ -179,7 +186,7 @@ def _check_exchange(others: list[Rate], item: str, currency: str, price: str) ->
 
 
 def parse_price(price: str) -> tuple[str, str]:
-    """`0.05USD` → ("0.05", "USD"): exact, also below a micro-unit. Raises Unprocessable."""
+    """`0.05USD` → ("0.05", "USD"): exact, also below a micro-unit; 18 places at most. Raises Unprocessable."""
     text = price.replace("_", "").replace(" ", "")
     number, currency = text[:-3], text[-3:].upper()
     try:
@@ -193,4 +200,7 @@ def parse_price(price: str) -> tuple[str, str]:
                             field="price", got=price)  # fmt: skip
     if not value.is_finite() or value < 0:
         raise Unprocessable(f"{price!r} is not a price: it should be 0 or more and finite.", field="price", got=price)
+    if value > LARGEST or -int(value.as_tuple().exponent) > _MOST_PLACES:
+        raise Unprocessable(f"{price!r} is not a price: it should be at most {LARGEST:,}, with {_MOST_PLACES} decimal "
+                            f"places at most.", field="price", got=price)  # fmt: skip
     return format(value, "f"), currency

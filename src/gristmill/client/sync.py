@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -23,7 +24,7 @@ from gristmill.client.resources.platform import Platform
 from gristmill.client.resources.runs import Runs
 from gristmill.client.resources.runtimes import Runtimes
 from gristmill.client.resources.tenants import Tenants
-from gristmill.core.errors import DeadlineExceeded
+from gristmill.core.errors import DeadlineExceeded, Unprocessable
 
 CHUNK_BYTES = 1 << 20
 
@@ -113,10 +114,19 @@ def arguments(address: Address, call: Call) -> dict[str, Any]:
         "timeout": httpx2.Timeout(call.timeout_s, connect=5.0),
     }
     if call.json is not None:
-        made["json"] = call.json
+        made["content"] = _json(call.json)
+        made["headers"] = {"content-type": "application/json", **made["headers"]}
     elif call.content is not None:
         made["content"] = call.content if isinstance(call.content, bytes) else chunks(call.content)
     return made
+
+
+def _json(document: Any) -> bytes:
+    """Raises Unprocessable for a number that JSON does not know."""
+    try:
+        return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except ValueError:
+        raise Unprocessable("A number that is infinite or not a number cannot be sent: give a finite one.") from None
 
 
 def chunks(file: IO[bytes]) -> Iterator[bytes]:

@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from fractions import Fraction
 
 import msgspec
 
 from gristmill.core.errors import Unprocessable
 
 MICRO = 1_000_000
+LARGEST = 10**12  # currency units in one amount: sums of many still fit the 64 bits of a database's whole number
+# ISO 4217, of January 2026: the currencies of countries, without funds, metals and test codes
 CURRENCIES = frozenset(
-    """AUD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR ILS INR JPY KRW MXN NOK NZD PLN RON RUB SEK SGD THB TRY TWD USD
-    ZAR""".split()
+    """AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP
+    CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR
+    ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT
+    MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD
+    SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VED VES
+    VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG""".split()
 )
+_MINOR_UNITS = {
+    0: frozenset("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()),
+    3: frozenset("BHD IQD JOD KWD LYD OMR TND".split()),
+}
 _AMOUNT = re.compile(r"\s*(?P<number>[+-]?[0-9][0-9_]*(?:\.[0-9]+)?)\s*(?P<currency>[A-Za-z]{3})\s*")
 
 
@@ -47,19 +58,35 @@ def parse_money(text: str) -> Money:
 
 
 def to_micro(amount: Decimal | str | int) -> int:
-    """Currency units → micro-units, rounded half to even. Raises Unprocessable when not finite."""
+    """Currency units → micro-units, rounded half to even. Raises Unprocessable when not finite or too large."""
     try:
         value = Decimal(amount)
     except InvalidOperation:
         raise Unprocessable(f"{amount!r} is not a number.", got=str(amount)) from None
     if not value.is_finite():
         raise Unprocessable(f"{amount!r} is not a finite amount.", got=str(amount))
+    _check_size(value)
     return int((value * MICRO).to_integral_value(ROUND_HALF_EVEN))
 
 
-def price_of(quantity: Decimal | int, unit_price: Decimal) -> int:
-    """quantity × price per unit (in currency units) → micro-units, rounded half to even once."""
-    return to_micro(Decimal(quantity) * unit_price)
+def price_of(quantity: Decimal | int, price: Decimal, units: Decimal | int = 1) -> int:
+    """`quantity` at `price` (in currency units) for `units` of it → micro-units, rounded half to even once.
+
+    Exact before it is rounded: a third of a price is no decimal number. Raises Unprocessable when too large.
+    """
+    value = Fraction(quantity) * Fraction(price) / Fraction(units)
+    _check_size(value)
+    return round(value * MICRO)
+
+
+def _check_size(value: Decimal | Fraction) -> None:
+    if not -LARGEST <= value <= LARGEST:
+        raise Unprocessable(f"An amount of money should be at most {LARGEST:,} of its currency.", expected=LARGEST)
+
+
+def minor_units(currency: str) -> int:
+    """Decimal places in which the currency is paid: 2 of USD, 0 of JPY, 3 of KWD (ISO 4217)."""
+    return next((places for places, currencies in _MINOR_UNITS.items() if currency in currencies), 2)
 
 
 def format_micro(micro: int) -> str:
