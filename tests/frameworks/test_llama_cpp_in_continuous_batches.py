@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import Sampling
 from gristmill.frameworks.generation import Job
-from tests import language
+from gristmill.frameworks.lora import ADAPTER_WEIGHTS
+from tests import adapters, language
 from tests.gguf_files import tiny_gguf
 
 pytest.importorskip("llama_cpp", reason="llama-cpp-python is not installed: it builds for minutes")
@@ -28,8 +32,8 @@ OF_A_TOKEN = 2 * 2 * 2 * 2 * 16  # bytes: keys and values, half precision, layer
 class Alone:
     """Transformers' own `generate`, one prompt at a time. Where the two likeliest are close, either is right."""
 
-    def __init__(self) -> None:
-        self.model = language.model(VOCABULARY)
+    def __init__(self, model: Any = None) -> None:
+        self.model = model or language.model(VOCABULARY)
 
     @torch.inference_mode()
     def check(self, tokens: Sequence[int], given: Sequence[int]) -> None:
@@ -131,6 +135,39 @@ def test_a_cancelled_sequence_leaves_at_once(made: LlamaCppGenerator) -> None:
     made.step()
     made.cancel(0)
     assert not made.busy
+
+
+def test_sequences_of_several_adapters_get_pefts_tokens_as_they_come_and_go(
+    made: LlamaCppGenerator, alone: Alone, tmp_path: Path
+) -> None:
+    peft: dict[str | None, Alone] = {None: alone}
+    for seed, name in enumerate(("one", "other"), 1):
+        more: Any = {"targets": ("q_proj", "k_proj", "down_proj"), "use_rslora": True} if seed == 2 else {}
+        folder = adapters.save(tmp_path / name, VOCABULARY, seed=seed, rank=2 * seed, **more)
+        made.load_adapter(name, folder)
+        peft[name] = Alone(adapters.opened(VOCABULARY, folder))
+    jobs = [Job(number, tokens, 6, GREEDY, frozenset(), adapter=list(peft)[number % 3])
+            for number, tokens in enumerate(prompts(9, 4))]  # fmt: skip
+    for one in jobs:
+        made.submit(one)
+    first = made.step()
+    made.unload_adapter("one")
+    with pytest.raises(Unprocessable, match="no adapter 'one'"):
+        made.submit(jobs[1]._replace(id=99))
+    rest = drain(made)
+    for one in jobs:
+        given = [emission.token for emission in first if emission.id == one.id] + rest[one.id]
+        peft[one.adapter].check(one.tokens, given)
+    made.submit(jobs[0]._replace(id=100, tokens=jobs[2].tokens, adapter="other"))
+    assert made.step()[0].cached == len(jobs[2].tokens) - 1  # of the same adapter
+
+
+def test_an_adapter_of_another_model_is_refused(made: LlamaCppGenerator, tmp_path: Path) -> None:
+    folder = adapters.save(tmp_path / "wide", VOCABULARY, seed=1, targets=("q_proj",))
+    tensors = load_file(folder / ADAPTER_WEIGHTS)
+    save_file({name.replace("layers.1.", "layers.7."): one for name, one in tensors.items()}, folder / ADAPTER_WEIGHTS)
+    with pytest.raises(Unprocessable, match="which the base does not have"):
+        made.load_adapter("wide", folder)
 
 
 @pytest.mark.parametrize("form", list(Form))

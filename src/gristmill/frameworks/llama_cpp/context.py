@@ -13,6 +13,7 @@ import llama_cpp as library
 import numpy as np
 
 from gristmill.core.errors import CorruptBundle, Internal, Unprocessable
+from gristmill.frameworks.llama_cpp.adapters import Lora
 
 _BYTES_OF_A_VALUE = 2  # keys and values are kept in half precision
 _MOST_TOKENS = 2048  # of one call
@@ -40,6 +41,7 @@ class Form(IntEnum):
 class Model:
     def __init__(self, path: Path, form: Form | None, threads: int) -> None:
         """`form` None: as the file has them. Raises CorruptBundle."""
+        self.path = path
         library.llama_log_set(_quiet, ctypes.c_void_p(0))
         library.llama_backend_init()
         if form is None:
@@ -110,6 +112,7 @@ class Context:
         self._memory = library.llama_get_memory(self._pointer)
         self._vocabulary = model.vocabulary
         self._batch = _Batch(_MOST_TOKENS)
+        self._adapter: Lora | None = None
 
     def compute(self, tokens: Sequence[Token]) -> np.ndarray:
         """float32 [wanted, vocabulary], in the tokens' order; what it shows is gone with the next call."""
@@ -128,12 +131,15 @@ class Context:
         """Forget all but the first `tokens`."""
         library.llama_memory_seq_rm(self._memory, sequence, tokens, -1)
 
-    def adapt(self, adapter: Any | None) -> None:
+    def adapt(self, adapter: Lora | None) -> None:
         """From now on compute with this adapter, or with none."""
-        one = (library.llama_adapter_lora_p_ctypes * 1)(adapter)
-        library.llama_set_adapters_lora(self._pointer, one, int(adapter is not None), (ctypes.c_float * 1)(1.0))
+        if adapter is not self._adapter:
+            one = (library.llama_adapter_lora_p_ctypes * 1)(adapter and adapter.pointer)
+            library.llama_set_adapters_lora(self._pointer, one, int(adapter is not None), (ctypes.c_float * 1)(1.0))
+            self._adapter = adapter
 
     def close(self) -> None:
+        self._adapter = None
         library.llama_free(self._pointer)
 
 

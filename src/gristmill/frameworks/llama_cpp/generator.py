@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,12 +15,19 @@ from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
 from gristmill.frameworks.gguf import GGUF
+from gristmill.frameworks.llama_cpp.adapters import Lora, load_lora
 from gristmill.frameworks.llama_cpp.context import Form, Model, Token
 from gristmill.frameworks.llama_cpp.slots import Slots
 from gristmill.frameworks.sampling import Drawn, draw_all
 from gristmill.frameworks.sequences import OpenSequence
 
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
+
+
+class _Open(OpenSequence):
+    def __init__(self, job: Job, lora: Lora | None) -> None:
+        super().__init__(job)
+        self.lora = lora
 
 
 class LlamaCppGenerator:
@@ -33,9 +40,9 @@ class LlamaCppGenerator:
         self.context_length = context_length
         self._model = model
         self._slots = Slots(model, context_length, memory_bytes, threads)
-        self._waiting: deque[OpenSequence] = deque()
-        self._active: dict[int, OpenSequence] = {}  # by slot, the latest last
-        self._adapters: dict[str, Any] = {}
+        self._waiting: deque[_Open] = deque()
+        self._active: dict[int, _Open] = {}  # by slot, the latest last
+        self._adapters: dict[str, Lora] = {}
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> LlamaCppGenerator:
@@ -59,7 +66,7 @@ class LlamaCppGenerator:
     def submit(self, job: Job) -> None:
         if job.adapter is not None and job.adapter not in self._adapters:
             raise Unprocessable(f"There is no adapter {job.adapter!r} on this model.", field="model")
-        self._waiting.append(OpenSequence(job))
+        self._waiting.append(_Open(job, None if job.adapter is None else self._adapters[job.adapter]))
 
     def cancel(self, id: int) -> None:
         self._waiting = deque(one for one in self._waiting if one.job.id != id)
@@ -86,14 +93,14 @@ class LlamaCppGenerator:
             if self._slots.reserve(longest):
                 self._send_back()
             one = self._waiting.popleft()
-            place, shared = self._slots.take(one.tokens, one.job.adapter)
+            place, shared = self._slots.take(one.tokens, one.lora)
             one.begin_at(shared)
             self._active[place] = one
         if self._slots.reserve(self._longest()):
             self._send_back()
             self._make_room()
 
-    def _longest(self, *more: OpenSequence) -> int:
+    def _longest(self, *more: _Open) -> int:
         return max((len(one.tokens) for one in (*self._active.values(), *more)), default=1)
 
     def _send_back(self) -> None:
@@ -119,17 +126,16 @@ class LlamaCppGenerator:
                 chosen.append((place, range(one.computed, one.computed + tokens)))
         return chosen
 
-    def _compute(self, chosen: list[tuple[int, range]]) -> Iterable[tuple[OpenSequence, Drawn]]:
+    def _compute(self, chosen: list[tuple[int, range]]) -> Iterable[tuple[_Open, Drawn]]:
         """A call for each adapter that has sequences; a token for each whose prompt is whole now."""
-        drawn: list[tuple[OpenSequence, Drawn]] = []
-        chosen.sort(key=lambda one: (self._active[one[0]].job.adapter or "", one[0]))
-        for adapter, group in groupby(chosen, key=lambda one: self._active[one[0]].job.adapter):
-            if self._adapters:
-                self._slots.context.adapt(self._adapters.get(adapter or ""))
+        drawn: list[tuple[_Open, Drawn]] = []
+        chosen.sort(key=lambda one: (id(self._active[one[0]].lora), one[0]))
+        for lora, group in groupby(chosen, key=lambda one: self._active[one[0]].lora):
+            self._slots.context.adapt(lora)
             drawn += self._compute_alike(list(group))
         return drawn
 
-    def _compute_alike(self, group: Sequence[tuple[int, range]]) -> Iterable[tuple[OpenSequence, Drawn]]:
+    def _compute_alike(self, group: Sequence[tuple[int, range]]) -> Iterable[tuple[_Open, Drawn]]:
         tokens, drawing = [], []
         for place, at in group:
             one = self._active[place]
@@ -151,14 +157,16 @@ class LlamaCppGenerator:
                             field="runtime")  # fmt: skip
 
     def load_adapter(self, name: str, folder: Path) -> None:
-        raise Unprocessable(
-            "llama.cpp loads no adapters here: deploy the version with --runtime transformers.", field="adapter"
-        )
+        self._adapters[name] = load_lora(self._model.pointer, self._model.path, folder)
 
     def unload_adapter(self, name: str) -> None:
-        raise Unprocessable(f"There is no adapter {name!r} on this model.", field="adapter")
+        gone = self._adapters.pop(name, None)
+        if gone is not None:
+            self._slots.forget(gone)
 
     def close(self) -> None:
+        for held in (self._adapters, self._waiting, self._active):
+            held.clear()
         self._slots.close()
         self._model.close()
 

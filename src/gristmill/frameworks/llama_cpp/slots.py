@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from gristmill.frameworks.llama_cpp.adapters import Lora
 from gristmill.frameworks.llama_cpp.context import Context, Model, Token
 from gristmill.frameworks.sequences import common
 
@@ -17,7 +18,7 @@ _WORTH_FILLING = 6  # unused slots between two used ones: to compute them too is
 class Slot:
     def __init__(self) -> None:
         self.tokens: list[int] = []  # computed
-        self.adapter: str | None = None
+        self.adapter: Lora | None = None
         self.used_at = 0
         self.taken = False
 
@@ -56,9 +57,9 @@ class Slots:
         self._open(self._grown(tokens))
         return True
 
-    def take(self, tokens: Sequence[int], adapter: str | None) -> tuple[int, int]:
+    def take(self, tokens: Sequence[int], adapter: Lora | None) -> tuple[int, int]:
         """A free slot, and how many of the tokens it holds already; the last token is always computed."""
-        shared = [0 if slot.adapter != adapter or self._model.forgets else min(common(slot.tokens, tokens),
+        shared = [0 if slot.adapter is not adapter or self._model.forgets else min(common(slot.tokens, tokens),
                   len(tokens) - 1) for slot in self.slots]  # fmt: skip
         free = [place for place, slot in enumerate(self.slots) if not slot.taken]
         chosen = max(free, key=lambda place: (shared[place], -self.slots[place].used_at, -place))
@@ -74,20 +75,27 @@ class Slots:
         return chosen, shared[chosen]
 
     def leave(self, place: int, tokens: list[int]) -> None:
-        """The sequence ended; its tokens stay for a prompt that begins alike."""
+        """The sequence ended; its tokens stay for a prompt that begins alike, with the same adapter."""
         self._time += 1
         slot = self.slots[place]
         slot.tokens, slot.taken, slot.used_at = tokens, False, self._time
 
+    def forget(self, adapter: Lora) -> None:
+        """What was computed with it, and is not under way, is nobody's beginning any more."""
+        for slot in self.slots:
+            if slot.adapter is adapter and not slot.taken:
+                slot.tokens, slot.adapter = [], None
+
     def between(self, used: Iterable[int]) -> list[Token]:
-        """Tokens for the few unused slots between used ones: a call computes neighbours together."""
+        """Tokens for the few free slots between used ones: a call computes neighbours together."""
         fillers: list[Token] = []
         for one, other in pairwise(sorted(used)):
-            gap = range(one + 1, other)
-            if len(gap) <= _WORTH_FILLING and not self._model.forgets:
-                fillers += [Token(0, len(self.slots[place].tokens), place, False) for place in gap
-                            if len(self.slots[place].tokens) < self.capacity]  # fmt: skip
+            gap = self.slots[one + 1 : other]
+            if len(gap) <= _WORTH_FILLING and not self._model.forgets and not any(slot.taken for slot in gap):
+                fillers += [Token(0, len(slot.tokens), place, False) for place, slot in enumerate(gap, one + 1)
+                            if len(slot.tokens) < self.capacity]  # fmt: skip
         return fillers
 
     def close(self) -> None:
+        self.slots.clear()
         self.context.close()
