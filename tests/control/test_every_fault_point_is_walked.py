@@ -14,11 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from gristmill.books.budgets import set_budget
 from gristmill.books.check import check
 from gristmill.books.events import dataset_added
+from gristmill.books.reports.report import report
 from gristmill.control.bookkeeping import tell
 from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
+from gristmill.core.budgets import BudgetPeriod
+from gristmill.core.leases import Lease
 from gristmill.core.routes import read_snapshot
 from gristmill.core.types import UsageRecord
 from gristmill.registry import versions
@@ -29,8 +33,10 @@ POINTS = (
     "blobs.after-put", "bundles.before-unpack", "bundles.after-unpack", "endpoints.before-change",
     "endpoints.after-change", "controller.before-act", "controller.after-act", "journal.before-append",
     "journal.after-append", "shipper.before-events", "shipper.before-usage", "shipper.before-prune",
+    "leases.before-grant", "leases.after-grant", "leases.before-settled",
 )  # fmt: skip
 RECORDS = 20
+LEASED = 60  # micro-units that a gateway took and died with
 
 
 def live(home: Path) -> Platform:
@@ -50,6 +56,12 @@ def live(home: Path) -> Platform:
     until(controller.step, lambda: platform.endpoint(BY.tenant, "wine")["state"] == "ready")
     platform.scale(BY, "wine", 2)
     until(controller.step, lambda: len(routed(platform)) == 2)
+    with platform.database.write() as connection:
+        set_budget(connection, BY.tenant, "tenant", "1USD", BudgetPeriod.total, 0, 0, hard=True)
+    for life in ("first", "second"):
+        lease = Lease(gateway="gw0", life=life, tenant=BY.tenant, place="tenant", currency="USD", held_micro=0,
+                      wanted_micro=LEASED if life == "first" else 0)  # fmt: skip
+        controller._leases.grant(lease)
     for _ in range(2):
         controller._shipper.ship()
     return platform
@@ -80,6 +92,8 @@ def test_after_a_death_at_any_point_everything_is_there_once(home: Path, point: 
         with platform.database.read() as connection:
             assert len(versions.list_versions(connection, BY.tenant)) == 1
             found = check(connection)
+            (budget,) = report(connection, BY.tenant, "budget")["rows"]
+        assert (budget["unsettled_micro"], budget["leased_micro"]) == (LEASED, 0)
         assert (found.problems, found.usage_records) == ([], RECORDS)
     finally:
         platform.database.close()

@@ -28,6 +28,7 @@ class Budget(NamedTuple):
     period: str
     begins_at: float  # the whole day (UTC) counts
     set_at: float
+    hard: bool  # requests that it has no money for are refused; else it is watched
 
     def since(self, now: float) -> float:
         """The first moment of the period that `now` is in."""
@@ -49,8 +50,9 @@ class Budget(NamedTuple):
 
 
 def set_budget(
-    connection: Connection, tenant: str, place: str, amount: str, period: BudgetPeriod, begins_at: float, at: float
-) -> Budget:
+    connection: Connection, tenant: str, place: str, amount: str, period: BudgetPeriod, begins_at: float, at: float,
+    hard: bool = False,
+) -> Budget:  # fmt: skip
     """Set the budget of `place`, in place of the one it had. `amount` as in 120USD.
 
     Raises Unprocessable for an amount that is no money or nothing, a begin that is no day, a place that there is not.
@@ -62,7 +64,7 @@ def set_budget(
     if not math.isfinite(begins_at) or begins_at < 0:
         raise Unprocessable("A budget begins on a day since 1970: write it as 2026-11-23.", field="begins")
     _check_place(connection, tenant, place)
-    budget = Budget(place, money.micro, money.currency, str(period), begins_at, at)
+    budget = Budget(place, money.micro, money.currency, str(period), begins_at, at, hard)
     connection.execute(_deletion(tenant, place))
     connection.execute(insert(budgets).values(tenant=tenant, **budget._asdict()))
     return budget
@@ -77,6 +79,18 @@ def remove_budget(connection: Connection, tenant: str, place: str) -> None:
 def list_budgets(connection: Connection, tenant: str) -> list[Budget]:
     query = select(*(budgets.c[name] for name in Budget._fields)).where(budgets.c.tenant == tenant)
     return [Budget(*row) for row in connection.execute(query.order_by(budgets.c.place))]
+
+
+def hard_budget(connection: Connection, tenant: str, place: str, currency: str) -> Budget | None:
+    return next((one for one in list_budgets(connection, tenant) if one.hard
+                 and (one.place, one.currency) == (place, currency)), None)  # fmt: skip
+
+
+def hard_budgets(connection: Connection) -> list[tuple[str, Budget]]:
+    """Of every tenant, with whose it is."""
+    query = select(budgets.c.tenant, *(budgets.c[name] for name in Budget._fields)).where(budgets.c.hard)
+    rows = connection.execute(query.order_by(budgets.c.tenant, budgets.c.place))
+    return [(tenant, Budget(*budget)) for tenant, *budget in rows]
 
 
 def _deletion(tenant: str, place: str) -> Delete:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gristmill.books import rate_cards, records, usage_records
+from gristmill.books import accounts, leases, rate_cards, records, usage_records
 from gristmill.books.events import Event
 from gristmill.books.posting import post
 from gristmill.books.records import Connection, Row
@@ -37,6 +37,7 @@ class Alike(NamedTuple):
     day: int
     period: int
     cached: bool
+    leases: tuple[str, ...]
 
 
 def cursor(connection: Connection, source: str) -> int:
@@ -56,13 +57,15 @@ def post_usage(
     fresh = _fresh(connection, batch, now)
     start = cursor(connection, source)
     rows: list[tuple[Any, ...]] = []
-    events: list[Event] = []
+    events: list[tuple[Event, Alike]] = []
     for alike, group in _grouped(connection, fresh).items():
         event = _event(alike, group, derived_id(KIND, source, start, position, *map(str, alike)))
-        events.append(event)
+        events.append((event, alike))
         rows.extend(_row(record, event.id) for record in group)
-    for event in events:
+    for event, alike in events:
         post(connection, event, now)
+        if alike.leases:
+            leases.post_use(connection, _used(connection, event, alike))
     _before_rows()
     if rows:
         usage_records.insert_usage(connection, rows)
@@ -110,7 +113,7 @@ def _grouped(connection: Connection, fresh: Sequence[UsageRecord]) -> dict[Alike
         at = record.happened_at
         period = bisect_right(moments[record.tenant], at)
         alike = Alike(record.tenant, record.endpoint, record.model, record.key, record.operation,
-                      f"{record.status // 100}xx", int(at // _DAY_S), period, record.cached)  # fmt: skip
+                      f"{record.status // 100}xx", int(at // _DAY_S), period, record.cached, record.leases)  # fmt: skip
         groups[alike].append(record)
     return groups
 
@@ -129,6 +132,15 @@ def _event(alike: Alike, group: Sequence[UsageRecord], id_: str) -> Event:
         payload["cached"] = True
     payload |= {name: sum(getattr(record, name) for record in group) for name in _SUMMED}
     return Event(id_, alike.tenant, KIND, payload, last)
+
+
+def _used(connection: Connection, event: Event, alike: Alike) -> dict[tuple[str, str], int]:
+    """Micro-units that its key owes for the event, by (lease, currency)."""
+    owed: dict[str, int] = defaultdict(int)
+    for row in records.postings_of(connection, event.id):
+        if row["account"] == accounts.receivable(alike.key):
+            owed[row["currency"]] += row["micro"]
+    return {(lease, currency): micro for currency, micro in owed.items() for lease in alike.leases}
 
 
 def _row(record: UsageRecord, event: str) -> tuple[Any, ...]:

@@ -21,11 +21,14 @@ def set_budget(
     begins: Annotated[
         str | None, typer.Option("--from", help="What is used from this day on counts; today otherwise.")
     ] = None,
+    hard: Annotated[
+        bool, typer.Option("--hard", help="Refuse requests (402) that it has no money for; otherwise it is watched.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Set a budget, in place of the one there was."""
     with connect() as client:
-        document = client.books.set_budget(on, amount, period=str(period), begins=begins)
+        document = client.books.set_budget(on, amount, period=str(period), begins=begins, hard=hard)
     show(document, as_json, lambda _: f"The budget of {on} is {document['amount']}: `gristmill books report budget`.")
 
 
@@ -37,6 +40,7 @@ def budgets(as_json: AsJson = False) -> None:
         "BUDGET": "place",
         "AMOUNT": "amount",
         "PERIOD": "period",
+        "KIND": lambda row: "hard" if row["hard"] else "soft",
         "FROM": lambda row: moment(row["begins_at"]),
     }
     show(found, as_json, lambda rows: table(rows, fields, empty="No budget yet: `gristmill books set-budget`."))

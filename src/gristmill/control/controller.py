@@ -10,6 +10,7 @@ from gristmill.control import records, rollouts
 from gristmill.control.daily import Daily
 from gristmill.control.gateways import Gateways
 from gristmill.control.idle_capacity import IdleCapacity
+from gristmill.control.leases import Leases
 from gristmill.control.platform import Platform
 from gristmill.control.replicas import Replicas
 from gristmill.control.rollouts import Action, Scene
@@ -32,12 +33,14 @@ class Controller:
         self._gateways = Gateways(platform, engine)
         self._replicas = Replicas(platform, engine)
         self._scheduler = Scheduler(platform, engine)
-        self._shipper = Shipper(platform, self._gateways)
+        self._leases = Leases(platform)
+        self._shipper = Shipper(platform, self._gateways, self._leases)
         self._daily = Daily(platform)
         self._idle_capacity = IdleCapacity(platform)
 
     def run(self) -> None:
         """Until the platform is told to stop, and everything has ended."""
+        self._leases.start()
         self._shipper.start()
         self._platform.observed.inference_url = self._gateways.url
         while not self._platform.stopping.is_set():
@@ -124,6 +127,7 @@ class Controller:
         self._safely(self._replicas.terminate)
         self._until(self._replicas_gone, REPLICAS_GO_WITHIN_S, self._replicas.kill)
         self._safely(lambda: self._replicas.step(pushed=True))
+        self._leases.stop()
         self._shipper.stop()
         logger.info("stopped")
 

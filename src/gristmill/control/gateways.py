@@ -60,7 +60,9 @@ class Gateways:
     def push(self) -> bool:
         """Write the routes where they changed; True once every gateway that lives routes by them."""
         with self._platform.database.read() as connection:
-            wanted = snapshots.snapshot(connection, str(self._platform.settings.sockets), len(self.specs))
+            wanted = snapshots.snapshot(
+                connection, str(self._platform.settings.sockets), len(self.specs), self._platform.clock.now()
+            )
         if msgspec.structs.replace(wanted, revision=self._last.revision) != self._last:
             self._last = msgspec.structs.replace(wanted, revision=self._last.revision + 1)
             write_snapshot(self._platform.settings.routes_file, self._last)
@@ -92,6 +94,9 @@ class Gateways:
             documents.append({"id": spec.id, "state": state, "port": spec.port, "in_flight": in_flight,
                               "revision": answer.revision if answer else 0})  # fmt: skip
         return documents
+
+    def alive(self, gateway: str) -> bool:
+        return self._engine.alive(str(self._platform.settings.gateways_folder / gateway))
 
     def journals(self) -> list[tuple[str, Path]]:
         """Every gateway's journal, those of gateways that are no longer wanted too."""
@@ -162,6 +167,7 @@ class Gateways:
             client_idle_timeout_s=settings.client_idle_timeout_s,
             default_deadline_ms=settings.default_deadline_ms,
             drain_timeout_s=settings.drain_timeout_s,
+            leases_socket=str(settings.leases_socket),
             log_level=settings.log_level,
         )
 

@@ -13,6 +13,7 @@ from gristmill.books.events import Event
 from gristmill.books.posting import deliver
 from gristmill.books.usage import cursor, post_usage
 from gristmill.control.gateways import Gateways
+from gristmill.control.leases import Leases
 from gristmill.control.platform import Platform
 from gristmill.core.faults import fault_point
 from gristmill.store import journal, outbox
@@ -25,8 +26,8 @@ _before_prune = fault_point("shipper.before-prune")
 
 
 class Shipper:
-    def __init__(self, platform: Platform, gateways: Gateways) -> None:
-        self._platform, self._gateways = platform, gateways
+    def __init__(self, platform: Platform, gateways: Gateways, leases: Leases) -> None:
+        self._platform, self._gateways, self._leases = platform, gateways, leases
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shipper", daemon=True)
         self._shipped = 0
@@ -44,7 +45,9 @@ class Shipper:
         """All that waits now."""
         self.ship_events()
         for source, folder in self._gateways.journals():
+            abandoned = self._leases.abandoned(source, self._gateways.alive(source))
             self._ship_journal(source, folder)
+            self._leases.settle(abandoned)
 
     def ship_events(self) -> None:
         while self._post_some():

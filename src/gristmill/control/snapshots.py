@@ -6,35 +6,45 @@ from collections.abc import Sequence
 
 import msgspec
 
+from gristmill.books import rate_cards
+from gristmill.books.budgets import hard_budgets
+from gristmill.books.rate_cards import Rate
 from gristmill.control import records
 from gristmill.control.adapter_states import routed_adapters
 from gristmill.control.state import Endpoint, Replica, Rollout, replica_socket
 from gristmill.core.routes import (
     EndpointLimits,
     KeyLimits,
+    RouteBudget,
     RouteEndpoint,
     RouteKey,
+    RoutePrice,
     RouteReplica,
     RouteVersion,
     Snapshot,
 )
+from gristmill.core.sold import SOLD
 from gristmill.core.types import Role, Signature
 from gristmill.registry import versions
 
 
-def snapshot(connection: records.Connection, sockets: str, gateways: int = 1) -> Snapshot:
-    """Of revision 0: whoever pushes it numbers it."""
+def snapshot(connection: records.Connection, sockets: str, gateways: int = 1, now: float = 0.0) -> Snapshot:
+    """Of revision 0: whoever pushes it numbers it. `now`: whose prices hold."""
     weights = {row["tenant"]: row["weight"] for row in records.tenant_rows(connection)}
     keys = tuple(
         _key(row, weights.get(row["tenant"], 1)) for row in records.key_rows(connection) if row["revoked_at"] is None
     )
     replicas = records.live_replicas(connection)
+    budgets = tuple(RouteBudget(tenant, budget.place, budget.currency) for tenant, budget in hard_budgets(connection))
+    priced = {tenant: rate_cards.known(connection, tenant) for tenant in {budget.tenant for budget in budgets}}
     routed = []
     for endpoint in records.all_endpoints(connection):
         own = [one for one in replicas if (one.tenant, one.endpoint) == (endpoint.tenant, endpoint.name) and one.routed]
         rollout = records.newest_rollout(connection, endpoint.tenant, endpoint.name)
-        routed.append(_endpoint(connection, endpoint, own, rollout, sockets))
-    return Snapshot(0, keys, tuple(routed), gateways)
+        route = _endpoint(connection, endpoint, own, rollout, sockets)
+        prices = _prices(priced.get(endpoint.tenant, []), endpoint.name, now)
+        routed.append(msgspec.structs.replace(route, prices=prices))
+    return Snapshot(0, keys, tuple(routed), gateways, budgets)
 
 
 def weights(endpoint: Endpoint, replicas: Sequence[Replica], rollout: Rollout | None) -> dict[str, int]:
@@ -78,6 +88,15 @@ def _version(
     routes = tuple(RouteReplica(one.id, replica_socket(sockets, one.id)) for one in replicas)
     adapters = routed_adapters(endpoint.target, found.digest, replicas)
     return RouteVersion(model, found.digest, signature, share, routes, adapters, found.created_at)
+
+
+def _prices(rates: list[Rate], endpoint: str, now: float) -> dict[str, RoutePrice]:
+    found = {}
+    for item in SOLD:
+        rate = rate_cards.lookup(rates, rate_cards.PRICE, f"{item}:{endpoint}", now, now)
+        if rate is not None:
+            found[item] = RoutePrice(rate.currency, rate.pico)
+    return found
 
 
 def _key(row: records.Values, weight: int) -> RouteKey:

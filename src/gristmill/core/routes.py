@@ -59,12 +59,28 @@ class EndpointLimits(msgspec.Struct, frozen=True):
     cache_bytes: Annotated[int, Meta(ge=0)] = 0  # of answers kept, over all gateways; 0: every request is computed
 
 
+class RoutePrice(msgspec.Struct, frozen=True):
+    """Of one base unit: `pico` are 10^-12 of the currency, rounded up."""
+
+    currency: str
+    pico: int
+
+
 class RouteEndpoint(msgspec.Struct, frozen=True):
     name: str
     tenant: str
     task: str
     versions: tuple[RouteVersion, ...]
     limits: EndpointLimits = EndpointLimits()
+    prices: dict[str, RoutePrice] = {}  # by item, where a hard budget may hold its requests back
+
+
+class RouteBudget(msgspec.Struct, frozen=True):
+    """A hard budget: what it is for may cost no more than a gateway has leased of it."""
+
+    tenant: str
+    place: str  # tenant, key:ID, model:NAME or endpoint:NAME
+    currency: str
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -72,6 +88,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     keys: tuple[RouteKey, ...]
     endpoints: tuple[RouteEndpoint, ...]
     gateways: int = 1  # that route by it: each takes its part of what is limited for all
+    budgets: tuple[RouteBudget, ...] = ()
 
 
 def write_snapshot(path: Path, snapshot: Snapshot) -> None:

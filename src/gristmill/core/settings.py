@@ -108,6 +108,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.home_path / "pepper"
 
     @property
+    def leases_socket(self) -> Path:
+        return self.sockets / "leases.sock"
+
+    @property
     def sockets(self) -> Path:
         """Folder of the Unix sockets: a socket's path may have 107 bytes, so a long home gets a short folder."""
         folder = self.home_path / "sockets"

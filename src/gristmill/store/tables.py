@@ -142,8 +142,15 @@ rates = Table(
 budgets = Table(
     "budgets", metadata,
     _text("tenant"), _text("place"), Column("micro", BigInteger, nullable=False), _text("currency"), _text("period"),
-    _time("begins_at"), _time("set_at"),
+    _time("begins_at"), _time("set_at"), Column("hard", Boolean, nullable=False, default=False),
     PrimaryKeyConstraint("tenant", "place"),
+)
+leases = Table(
+    "leases", metadata,
+    _text("id"), _text("tenant"), _text("place"), _text("currency"), _text("gateway"), _text("life"),
+    *(Column(name, BigInteger, nullable=False, default=0) for name in ("micro", "posted_micro", "unsettled_micro")),
+    _text("state"), _time("opened_at"), _time("settled_at", null=True),
+    PrimaryKeyConstraint("id"), Index(None, "tenant", "place"), Index(None, "gateway", "state"),
 )
 events = Table(
     "events", metadata,

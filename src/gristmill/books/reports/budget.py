@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from gristmill.books import leases
 from gristmill.books.budgets import Budget, list_budgets
 from gristmill.books.burn import Exhaustion, exhaustion
 from gristmill.books.reports.periods import DAY_S, day_of, month_of
@@ -16,6 +17,8 @@ _BURN_DAYS = 28  # whole weeks
 _FARTHEST_DAYS = 36_500
 _NOTES = (
     "used = what keys owe for the place's use in this period, in the budget's currency.",
+    "A hard budget refuses what it has no money for; leased = what gateways hold of it now or have used and not yet "
+    "posted; unsettled = what gateways that died may have used: it counts as used until the budget is set anew.",
     "burn = mean of the last 28 whole days, or of those since the first use; earliest and latest bound the day on "
     "which nothing is left at 95 %, from 7 days on.",
     "A monthly budget begins anew: no day is told that comes after its month.",
@@ -31,13 +34,18 @@ def report(scope: Scope) -> dict[str, Any]:
 def _row(scope: Scope, budget: Budget, now: float) -> dict[str, Any]:
     used = sum(budget.used_by_day(scope.connection, scope.tenant, budget.since(now), now).values())
     daily = _last_days(scope, budget, now)
-    left = budget.micro - used
+    held = leases.leased(scope.connection, scope.tenant, budget) if budget.hard else 0
+    open_ = leases.unsettled(scope.connection, scope.tenant, budget, now) if budget.hard else 0
+    left = budget.micro - used - open_
     return {
         "budget": budget.place,
         "period": budget.period,
         "currency": budget.currency,
         "amount_micro": budget.micro,
+        "hard": budget.hard,
         "used_micro": used,
+        "leased_micro": held,
+        "unsettled_micro": open_,
         "left_micro": left,
         "used_share": share(used, budget.micro),
         "state": "within" if left >= 0 else "over",

@@ -13,6 +13,7 @@ from gristmill.books.rate_cards import PRICE
 from gristmill.books.rules.payload import read
 from gristmill.books.units import BASE_UNITS, base_item
 from gristmill.books.writing_down import by_units
+from gristmill.core.sold import sold
 
 BILLED = "2xx"
 
@@ -65,7 +66,7 @@ def _tokens(said: UsagePosted, model: str) -> list[Posting]:
 
 def _earned(said: UsagePosted, model: str, book: Book) -> list[Posting]:
     account, lines = accounts.receivable(said.key), []
-    for item, quantity in _sold(said):
+    for item, quantity in sold(said.operation, said.requests, said.items, said.tokens):
         rate = book.rate(PRICE, f"{item}:{said.endpoint}")
         price = price_more(rate, quantity, *book.standing(account, item, rate))
         line = Posting(account=account, micro=price.micro, currency=price.currency, quantity=quantity, item=item,
@@ -73,11 +74,3 @@ def _earned(said: UsagePosted, model: str, book: Book) -> list[Posting]:
                        version=said.model, endpoint=said.endpoint)  # fmt: skip
         lines += transfer(line, accounts.revenue(model)) if quantity else []
     return lines
-
-
-def _sold(said: UsagePosted) -> list[tuple[str, int]]:
-    """Requests, and the tokens of those that have them, or else predictions."""
-    if said.operation == "explain":
-        return [("serving.explanation", said.items)]
-    tokens = [(f"serving.token:{kind}", number) for kind, number in sorted(said.tokens.items())]
-    return [("serving.request", said.requests), *(tokens or [("serving.prediction", said.items)])]

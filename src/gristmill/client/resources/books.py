@@ -111,7 +111,7 @@ class Books(Resource[D]):
 
     @operation
     def set_budget(self, /, on: str, amount: str, **more: Any) -> Steps[Document]:
-        """A budget ("120USD") of `tenant`, key:ID, model:NAME or endpoint:NAME; more: `period`, `begins`."""
+        """A budget ("120USD") of `tenant`, key:ID, model:NAME or endpoint:NAME; more: `period`, `begins`, `hard`."""
         reply = yield Call("PUT", f"/books/budgets/{on}", json={"amount": amount, **_given(more)})
         return reply.document()
 

@@ -19,6 +19,7 @@ class NewBudget(BaseModel):
     amount: str
     period: BudgetPeriod = BudgetPeriod.total
     begins: str | None = None
+    hard: bool = False
 
 
 @router.put("/{place}")
@@ -27,7 +28,10 @@ def set_budget(place: str, wanted: NewBudget, here: Here, by: Developer) -> Json
     now = here.clock.now()
     begins_at = now if wanted.begins is None else begin(wanted.begins, "begins")
     with here.database.write() as connection:
-        budget = budgets.set_budget(connection, by.tenant, place, wanted.amount, wanted.period, begins_at, now)
+        budget = budgets.set_budget(
+            connection, by.tenant, place, wanted.amount, wanted.period, begins_at, now, wanted.hard
+        )
+    here.wake()
     return Json(budget.document())
 
 
@@ -41,4 +45,5 @@ def list_budgets(here: Here, by: Developer) -> Json:
 def remove_budget(place: str, here: Here, by: Developer) -> Json:
     with here.database.write() as connection:
         budgets.remove_budget(connection, by.tenant, place)
+    here.wake()
     return Json({"place": place})

@@ -12,6 +12,7 @@ from gristmill.core.generation import TokenUsage
 from gristmill.core.ids import new_id
 from gristmill.core.routes import RouteEndpoint, RouteVersion
 from gristmill.core.types import UsageRecord
+from gristmill.serving.gateway.budgets.reservation import Reservation
 from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.work import Answer, Reply, Result, Work
 from gristmill.serving.wire.messages import Answered, Computed, Ended
@@ -64,6 +65,10 @@ class Meter:
         except StorageFull:
             _log.warning("the usage journal has no room: %d answers are refused with 507", len(works))
             outcomes = [_unmetered()] * len(works)
+        else:
+            for work, record in zip(works, records, strict=True):
+                if work.reservation is not None:
+                    work.reservation.settle(record)
         for work, outcome in zip(works, outcomes, strict=True):
             if isinstance(outcome, Reply):
                 work.succeed(Answer(outcome, version.model))
@@ -80,6 +85,8 @@ class Meter:
             self._journal.append([record])
         except StorageFull:
             raise _unmetered() from None
+        if work.reservation is not None:
+            work.reservation.settle(record)
         if isinstance(outcome, Reply):
             return Answer(outcome, version.model)
         raise outcome
@@ -110,11 +117,16 @@ class Meter:
             first_token_us=_microseconds(stream.first_token_s),
             per_token_us=_microseconds(stream.per_token_s(ended.usage.completion if ended else stream.sent)),
             energy_uj=ended.energy_uj if ended else None,
+            leases=_leases(stream.reservation),
         )  # fmt: skip
         try:
             self._journal.append([record])
         except StorageFull:
+            if stream.reservation is not None:
+                stream.reservation.release()
             raise _unmetered() from None
+        if stream.reservation is not None:
+            stream.reservation.settle(record)
 
 
 def _microseconds(seconds: float | None) -> int | None:
@@ -170,7 +182,12 @@ def _record(
         tokens,
         replica,
         cached,
+        leases=_leases(work.reservation),
     )
+
+
+def _leases(reservation: Reservation | None) -> tuple[str, ...]:
+    return () if reservation is None else reservation.leases
 
 
 def _unmetered() -> StorageFull:

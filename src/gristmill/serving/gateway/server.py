@@ -73,6 +73,7 @@ async def _serve(spec: GatewaySpec) -> None:
     control = await Control(serving).listen(spec.control_socket)
     tasks = [
         asyncio.create_task(serving.expire_for_ever()),
+        asyncio.create_task(serving.budgets.return_idle()),
         asyncio.create_task(close_late_clients(server.server_state.connections, spec.client_idle_timeout_s)),
     ]
     gc.collect()
@@ -84,6 +85,7 @@ async def _serve(spec: GatewaySpec) -> None:
         control.close()
         for task in tasks:
             task.cancel()
+        await serving.budgets.close()
         serving.close()
 
 

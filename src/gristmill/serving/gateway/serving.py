@@ -13,6 +13,7 @@ from gristmill.core.generation import Delta
 from gristmill.core.routes import RouteEndpoint, RouteKey, Snapshot, read_snapshot
 from gristmill.core.types import GatewaySpec
 from gristmill.serving.gateway.auth import KeyRing
+from gristmill.serving.gateway.budgets.budgets import Budgets
 from gristmill.serving.gateway.cache import AnswerCache
 from gristmill.serving.gateway.generation.pool import GenerationPool
 from gristmill.serving.gateway.generation.stream import Stream
@@ -41,6 +42,7 @@ class Serving:
         self._journal = Journal(journal, spec.journal_segment_bytes, spec.journal_fsync)
         self._meter = Meter(self._journal)
         self._limiter = Limiter(monotonic)
+        self.budgets = Budgets(spec.id, spec.leases_socket)
         self.loop = asyncio.get_running_loop()
         self._pepper = Path(spec.pepper_file).read_bytes()
         self._pools: dict[PoolKey, AnyPool] = {}
@@ -88,6 +90,7 @@ class Serving:
         self._pools = pools
         self._caches = caches
         self._limiter.gateways = snapshot.gateways
+        self.budgets.update(snapshot.budgets)
         self._retired = [pool for pool in self._retired if pool.in_flight] + gone
         for pool in gone:
             for work in pool.close():
@@ -121,10 +124,7 @@ class Serving:
 
     async def call(self, share: Share, work: Work, deadline_s: float | None) -> Answer:
         """Queue `work` and wait for its answer. Raises its error."""
-        pool = self._successor(share.pool, work) if share.pool.closed else share.pool  # moved while it was read
-        if isinstance(pool, GenerationPool):
-            raise Unprocessable(f"{pool.endpoint.name!r} is a language model: call it at /v1/chat/completions or "
-                                "/v1/completions.", field="model")  # fmt: skip
+        pool = self._batching_pool(share.pool, work)
         key = work.key
         limits = pool.endpoint.limits
         if deadline_s is None:
@@ -134,6 +134,9 @@ class Serving:
         status = 200
         try:
             counted = self._limiter.enter(key)
+            if self.budgets:
+                work.reservation = await self.budgets.reserve(pool, work)
+                pool = self._batching_pool(pool, work)
             if pool.cache is None:
                 pool.submit(work)
                 return await work.future
@@ -146,9 +149,20 @@ class Serving:
             pool.forget(work)
             raise
         finally:
+            if work.reservation is not None:
+                work.reservation.release()
             if counted:
                 self._limiter.leave(key)
             pool.metrics.request(status, monotonic() - work.arrived_at)
+
+    def _batching_pool(self, pool: AnyPool, work: Work) -> Pool:
+        """The pool, or the one that took its place. Raises Unprocessable where it is a language model's."""
+        if pool.closed:  # moved while the request was read, or waited for money
+            pool = self._successor(pool, work)
+        if isinstance(pool, Pool):
+            return pool
+        raise Unprocessable(f"{pool.endpoint.name!r} is a language model: call it at /v1/chat/completions or "
+                            "/v1/completions.", field="model")  # fmt: skip
 
     def limit_headers(self, key: RouteKey) -> tuple[Header, ...]:
         """See Limiter.headers."""
@@ -174,6 +188,9 @@ class Serving:
         stream.deadline = stream.arrived_at + (deadline_s or default_ms / 1e3)
         counted = self._limiter.enter(stream.key)
         try:
+            if self.budgets:
+                stream.reservation = await self.budgets.reserve_text(pool, stream)
+                pool = self.language_pool(share, stream.key)
             pool.submit(stream)
             while deltas := await stream.take():
                 yield deltas
@@ -183,6 +200,8 @@ class Serving:
         finally:
             if not stream.ended:
                 stream.leave()
+            if stream.reservation is not None and not stream.computing:
+                stream.reservation.release()
             if counted:
                 self._limiter.leave(stream.key, stream.tokens)
             pool.metrics.request(stream.ended, monotonic() - stream.arrived_at)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gristmill.core.routes import RouteKey, RouteVersion
+from gristmill.serving.gateway.budgets.reservation import Reservation
 from gristmill.serving.wire.tensors import Buffer
 
 Header = tuple[bytes, bytes]
@@ -94,6 +95,7 @@ class Work:
         "key",
         "record_id",
         "render",
+        "reservation",
         "rows",
         "size",
     )
@@ -122,6 +124,7 @@ class Work:
         self.size = bytes_in  # what batches of text are grouped by
         self.fingerprint: bytes | None = None  # of its input, where the endpoint has a cache
         self.future = future
+        self.reservation: Reservation | None = None  # where a hard budget pays for it
 
     @property
     def group(self) -> object:

@@ -88,6 +88,7 @@ class GenerationPool(ReplicaSet[Item]):
                 continue
             number = next(self._numbers)
             self._seen.setdefault(route, Seen()).add(chain)
+            stream.computing = True
             self._replicas[route].send(number, stream, Generate(number, stream.asked))
 
     def _route(self, chain: tuple[int, ...]) -> RouteReplica | None:

@@ -11,6 +11,7 @@ from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
 from gristmill.core.routes import RouteKey
 from gristmill.core.types import AdapterRef
 from gristmill.serving.gateway.body import ClientLeft
+from gristmill.serving.gateway.budgets.reservation import Reservation
 
 
 class Stream:
@@ -19,8 +20,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_deltas", "_wake", "adapter", "arrived_at", "asked", "begun_at", "bytes_in", "deadline", "deaths", "ended",
-        "error", "forget", "key", "last_at", "prompt_tokens", "record_id", "rows", "sent", "usage", "whole", "written",
+        "_deltas", "_wake", "adapter", "arrived_at", "asked", "begun_at", "bytes_in", "computing", "deadline",
+        "deaths", "ended", "error", "forget", "key", "last_at", "prompt_tokens", "record_id", "reservation", "rows",
+        "sent", "usage", "whole", "written",
     )  # fmt: skip
 
     def __init__(
@@ -34,6 +36,8 @@ class Stream:
         self.bytes_in = bytes_in
         self.arrived_at = arrived_at  # time.monotonic
         self.deadline = float("inf")
+        self.reservation: Reservation | None = None  # where a hard budget pays for it
+        self.computing = False  # a replica has it, and what it used will be metered
         self.deaths = 0  # workers that died while this was in flight on them
         self.prompt_tokens = 0  # known once a worker has begun
         self.begun_at = 0.0  # when the first token came
@@ -83,6 +87,7 @@ class Stream:
 
     def begin_again(self) -> None:
         """Its worker died before the client took anything."""
+        self.computing = False
         self._deltas.clear()
         self.begun_at = 0.0
 
