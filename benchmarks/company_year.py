@@ -15,6 +15,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ from gristmill.store.database import Database
 
 DAY_S = 86_400
 FIRST = 1_735_689_600.0  # 1 January 2025
+DOLLARS = {"EUR": "1.08", "GBP": "1.27"}  # the year's exchange rates
 _FLOWS = (ReportName.summary, ReportName.unit_cost, ReportName.margin, ReportName.idle, ReportName.energy)
 
 
@@ -100,7 +102,7 @@ class Year:
 
     def _begin(self, tenant: str) -> None:
         for card, item, unit, price in (
-            ("exchange", "EUR", "EUR", "1.08USD"), ("exchange", "GBP", "GBP", "1.27USD"),
+            *(("exchange", currency, currency, f"{price}USD") for currency, price in DOLLARS.items()),
             ("cost", "compute.cpu", "core_hour", "0.042USD"), ("cost", "compute.memory", "gib_hour", "0.005EUR"),
             ("cost", "energy.electricity", "kwh", "0.19EUR"), ("cost", "people.hours", "person_hour", "72GBP"),
             ("cost", "storage.blobs", "gb_month", "0.021USD"),
@@ -220,7 +222,7 @@ def _of_tenant(connection: Connection, tenant: str, postings: Any, days: int) ->
     if summed("true"):
         yield f"{tenant}: all postings together are {summed('true')}, not 0."
     margin = report(connection, tenant, "margin")["rows"]
-    revenue = {currency: -micro for currency, micro in summed("account LIKE 'revenue:%'").items()}
+    revenue = _in_dollars(postings)
     if _by_currency(margin, "revenue_micro") != revenue:
         yield f"{tenant}: margin says revenue {_by_currency(margin, 'revenue_micro')}, and the postings {revenue}."
     for row in margin:
@@ -247,6 +249,14 @@ def _of_tenant(connection: Connection, tenant: str, postings: Any, days: int) ->
     ((counted,),) = postings.sql("SELECT count(*) FROM usage WHERE status < 300").fetchall()
     if requests != counted:
         yield f"{tenant}: the summary says {requests} requests, and {counted} usage records were answered."
+
+
+def _in_dollars(postings: Any) -> dict[str, int]:
+    """What each key owes for each version, at the year's one exchange rate; rounded as the report rounds it."""
+    query = ("SELECT currency, sum(micro) FROM postings WHERE account LIKE 'receivable:%' AND micro != 0 "
+             "GROUP BY currency, version, account")  # fmt: skip
+    sums = ((DOLLARS.get(currency, "1"), int(micro)) for currency, micro in postings.sql(query).fetchall())
+    return {"USD": sum(round(micro * Fraction(price)) for price, micro in sums)}
 
 
 def _by_currency(rows: list[dict[str, Any]], column: str) -> dict[str, int]:

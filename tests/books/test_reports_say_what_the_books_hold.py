@@ -14,6 +14,7 @@ from gristmill.books.events import data_paid
 from gristmill.books.export import export
 from gristmill.books.people import declare
 from gristmill.books.posting import post
+from gristmill.books.rate_cards import set_rate
 from gristmill.books.reports.report import REPORTS, report
 from gristmill.books.usage import post_usage
 from gristmill.core.errors import NotFound, Unprocessable
@@ -90,6 +91,25 @@ def test_break_even_is_where_contribution_has_paid_the_research() -> None:
     assert row["break_even_predictions"] == 1000
     assert row["payback"] == "in 9 days at 100 predictions a day"
     assert row["payback_date"] == "2023-11-23"
+
+
+def test_revenue_in_a_foreign_currency_is_set_against_costs_at_its_days_exchange_rate() -> None:
+    with (database := in_memory()).write() as connection:
+        for at, until, price in ((0.0, NOON + 86_400, "1.08USD"), (NOON + 86_400, None, "1.25USD")):
+            set_rate(connection, TENANT, card="exchange", item="EUR", unit="EUR", price=price, valid_from=at,
+                     valid_to=until, known_from=0.0)  # fmt: skip
+        for item, unit in (("serving.request", "1k_requests"), ("serving.prediction", "1k_predictions")):
+            set_rate(connection, TENANT, card="price", item=item, unit=unit, price="500EUR", valid_from=1.0,
+                     known_from=1.0)  # fmt: skip
+        for event in (dataset(), run(), made(1)):
+            post(connection, event)
+        post_usage(connection, "gateway", usage(100), 1)
+        post_usage(connection, "gateway", usage(10, 100, happened_at=NOON + 2 * 86_400), 2)
+    (key,) = rows(database, "margin")
+    assert (key["currency"], key["revenue_micro"]) == ("USD", 90 * 1_080_000 + 9 * 1_250_000)
+    (back,) = rows(database, "break-even")
+    assert (back["currency"], back["contribution_micro"]) == ("USD", key["revenue_micro"])
+    assert sum(row["balance_micro"] for row in rows(database, "summary") if row["account"] == "revenue") == 99_000_000
 
 
 def test_idle_names_its_owner_and_how_much_of_the_grant_it_is(mill: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from gristmill.books.reports.owed import owed
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import Cells
 from gristmill.core.money import split_largest_remainder
@@ -18,8 +19,8 @@ def serving(scope: Scope) -> Cells:
     for row in scope.money(("version", "item"), "served:"):
         column = "amortisation_micro" if row["item"] == "amortisation" else "marginal_micro"
         cells.add((row["version"], row["currency"]), column, row["micro"])
-    for row in scope.money(("version",), "revenue:"):
-        cells.add((row["version"], row["currency"]), "revenue_micro", -row["micro"])
+    for due in owed(scope):
+        cells.add((due.version, due.currency), "revenue_micro", due.micro)
     for row in scope.money(("version",), "idle:endpoint:"):
         cells.add((row["version"], row["currency"]), "idle_micro", row["micro"])
     return cells
@@ -36,9 +37,8 @@ def by_key(scope: Scope) -> Cells:
         if row["item"] != "serving.request":  # counts its predictions already
             key = row["account"].partition(":")[2]
             weights[row["version"]][key] = weights[row["version"]].get(key, 0) + round(row["quantity"])
-    for row in scope.money(("version", "account"), "receivable:"):
-        key = row["account"].partition(":")[2]
-        cells.add((row["version"], key, row["currency"]), "revenue_micro", row["micro"])
+    for due in owed(scope):
+        cells.add((due.version, due.key, due.currency), "revenue_micro", due.micro)
     for (version, currency), values in serving(scope):
         keys = list(weights[version])
         for column in ("marginal_micro", "amortisation_micro", "idle_micro"):

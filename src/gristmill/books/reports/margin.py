@@ -11,7 +11,8 @@ from gristmill.core.reports import Breakdown
 
 _NOTES = (
     "contribution = revenue - marginal cost; margin = contribution - write-down - idle.",
-    "Costs are spread over keys by predictions served.",
+    "Costs are spread over keys by predictions served. Revenue in a foreign currency is counted at its day's exchange "
+    "rate, where one is on the card `exchange`.",
 )
 _DIMENSIONS: dict[Breakdown, tuple[str, ...]] = {
     Breakdown.key: ("version", "key"),
