@@ -85,6 +85,16 @@ def test_attributions_of_tokens_add_up_to_what_the_answer_moved(rig: Rig, sentim
     assert sum(explained.values) == pytest.approx(moved, abs=1e-4)
 
 
+def test_a_classifier_of_several_labels_a_text_gives_each_its_own_probability(rig: Rig, sentiment: Path) -> None:
+    _changed(problem_type="multi_label_classification")(sentiment)
+    version = rig.bring(sentiment).version
+    expected = torch.from_numpy(_logits(sentiment, TEXTS)).sigmoid().numpy()
+    np.testing.assert_allclose(version.outputs({"text": TEXTS})["probabilities"], expected, rtol=1e-4)
+    (explained,) = _explained(version, {"text": TEXTS[:1]}, "integrated-gradients")
+    assert explained.score == pytest.approx(expected[0].max(), abs=1e-4)
+    assert explained.delta == pytest.approx(0, abs=1e-4)
+
+
 def test_a_bare_encoder_takes_ids_and_gives_its_states(rig: Rig, tmp_path: Path) -> None:
     folder = tmp_path / "encoder"
     model = transformers.BertModel(transformers.BertConfig(vocab_size=20, **SIZES), add_pooling_layer=False).eval()

@@ -50,6 +50,31 @@ def test_a_saved_model_classifies_pictures(rig: Rig, tmp_path: Path, model: kera
     np.testing.assert_allclose(outputs["probabilities"], expected, rtol=1e-4)
 
 
+def test_a_model_for_one_row_of_whole_numbers_answers_many_as_its_task_does(rig: Rig, tmp_path: Path) -> None:
+    row = keras.Input(batch_shape=(1, 6), dtype="int32")
+    hidden = keras.layers.Flatten()(keras.layers.Embedding(20, 4)(row))  # reshapes to its one row
+    one = keras.Model(row, keras.layers.Dense(2)(hidden))
+    one.save(tmp_path / "one.keras")
+    one.export(tmp_path / "one", verbose=False)
+    rows = np.random.default_rng(1).integers(0, 20, (3, 6))
+    scores = np.exp(np.concatenate([one(rows[place : place + 1]) for place in range(3)]))
+    for source in (tmp_path / "one.keras", tmp_path / "one"):
+        found = rig.bring(source, task="tabular-classification", labels=["a", "b"])
+        outputs = found.version.outputs({"features": rows.astype(np.float32)})
+        np.testing.assert_allclose(outputs["probabilities"], scores / scores.sum(axis=1, keepdims=True), rtol=1e-4)
+
+
+def test_a_keras_model_with_its_own_table_of_words_takes_texts(rig: Rig, tmp_path: Path) -> None:
+    words = keras.layers.TextVectorization(output_sequence_length=4)
+    words.adapt(["all is grist", "to the mill"])
+    text = keras.Input((), dtype="string", name="text")
+    model = keras.Model(text, keras.layers.Flatten()(keras.layers.Embedding(10, 2)(words(text))))
+    model.save(tmp_path / "words.keras")
+    texts = np.asarray([b"grist to the mill", b"all"], object)
+    (given,) = rig.bring(tmp_path / "words.keras").version.outputs({"text": texts}).values()
+    np.testing.assert_allclose(given, model(keras.ops.convert_to_tensor(texts.astype(bytes))), rtol=1e-6)
+
+
 def test_labels_that_do_not_fit_are_refused(rig: Rig, tmp_path: Path, model: keras.Model) -> None:
     model.save(tmp_path / "pets.keras")
     with pytest.raises(Unprocessable, match="has 2 classes, and there are 3 labels"):

@@ -108,6 +108,42 @@ def test_a_keras_sigmoid_is_explained_by_gradients_that_add_up(rig: Rig, tmp_pat
         np.testing.assert_allclose(found[name].sum(axis=1), gained, atol=1e-4)
 
 
+def test_a_sigmoid_a_label_is_asked_about_and_answered_as_it_is(rig: Rig, tmp_path: Path) -> None:
+    weights = numpy_helper.from_array(np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32), "w")
+    save_onnx(tmp_path / "tags.onnx", [helper.make_node("MatMul", ["x", "w"], ["z"]),
+                                       helper.make_node("Sigmoid", ["z"], ["y"])], [weights])  # fmt: skip
+    told = {"task": "tabular-classification", "labels": ["a", "b", "c"]}
+    with pytest.raises(Unprocessable, match="say --scores independent if a row may have several labels.*or --scores"):
+        rig.bring(tmp_path / "tags.onnx", **told)
+    found = rig.bring(tmp_path / "tags.onnx", **told, scores="independent")
+    own = 1 / (1 + np.exp(-X @ numpy_helper.to_array(weights)))
+    np.testing.assert_allclose(found.version.outputs({"features": X})["probabilities"], own, rtol=1e-4)
+
+
+def test_a_model_of_several_values_a_row_is_no_regression(rig: Rig, tmp_path: Path) -> None:
+    onnx_model(tmp_path / "m.onnx")
+    with pytest.raises(Unprocessable, match="one number a row, and this model gives y FP32 .-1, 3.: import it with"):
+        rig.bring(tmp_path / "m.onnx", task="tabular-regression")
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.float64])
+def test_a_classifier_of_another_precision_takes_and_gives_what_its_task_does(
+    rig: Rig, tmp_path: Path, precision: torch.dtype
+) -> None:
+    module = torch.nn.Linear(4, 3).to(precision)
+    batch = {0: torch.export.Dim("batch", min=1)}
+    example = torch.randn(2, 4).to(precision)
+    torch.export.save(torch.export.export(module, (example,), dynamic_shapes=(batch,)), tmp_path / "m.pt2")
+    torch.jit.trace(module, example).save(tmp_path / "m.pt")  # type: ignore[no-untyped-call]
+    told = {"task": "tabular-classification", "labels": ["a", "b", "c"]}
+    takes = {"name": "x", "dtype": "FP16" if precision == torch.float16 else "FP64", "shape": [-1, 4]}
+    expected = module(torch.from_numpy(X).to(precision)).softmax(dim=1).detach().float().numpy()
+    for name, more in (("m.pt2", {}), ("m.pt", {"inputs": [takes]})):
+        probabilities = rig.bring(tmp_path / name, **told, **more).version.outputs({"features": X})["probabilities"]
+        assert probabilities.dtype == np.float32
+        np.testing.assert_allclose(probabilities, expected, atol=2e-3 if precision == torch.float16 else 1e-6)
+
+
 @pytest.mark.parametrize(("sigmoid", "labels", "says"), [
     (False, ["no", "yes"], "leaves 0 to 1: end it in a sigmoid, give it two outputs, or import it with --task tensors"),
     (True, ["yes"], "The model has 2 classes, and there are 1 labels"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -56,6 +56,10 @@ def import_(
         str | None, typer.Option(metavar="NAME[@VERSION]", help="Of a LoRA adapter's folder: what it adapts.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="The model's licence, where the file does not say.")] = None,
+    scores: Annotated[
+        Literal["logits", "independent", "independent-logits"] | None,
+        typer.Option(help="How a classifier's outputs are read; found out by trying otherwise."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Import a model as a new version, in a process of its own; formats that run code when loaded are refused."""
@@ -69,6 +73,7 @@ def import_(
         "std": std,
         "base": base,
         "licence": licence,
+        "scores": scores,
     }
     with connect() as client:
         run = watch(client, client.runs.import_(source, **told)["id"], quiet=as_json, title=f"import {source}")

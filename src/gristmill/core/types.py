@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -61,6 +61,12 @@ DTYPES = {
 }  # fmt: skip
 
 
+# What a classifier itself gives: `logits`; `probabilities` where its softmax is inside; `probability`, that of the
+# second class alone, where it ends in a sigmoid. Where a row may have several labels, each has its own: `independent`
+# where their sigmoids are inside, `independent-logits` where they are not.
+Scores = Literal["logits", "probabilities", "probability", "independent", "independent-logits"]
+
+
 class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
     """One named tensor: `dtype` in the Open Inference Protocol's names, -1 in `shape` for a free dimension.
 
@@ -85,9 +91,7 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     labels: tuple[str, ...] | None = None  # class names in the order of the outputs' last dimension
     features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input
     target: str | None = None
-    # what a classifier itself gives: `logits`; `probabilities` where its softmax is inside; `probability`, that of the
-    # second class alone, where it ends in a sigmoid
-    scores: str = "logits"
+    scores: Scores = "logits"
     language: LanguageFacts | None = None  # of a version that generates text
 
 
@@ -209,6 +213,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     std: tuple[Annotated[float, Meta(gt=0)], ...] | None = None
     base: str | None = None  # of a LoRA adapter: the version that it adapts
     licence: str | None = None
+    scores: Literal["logits", "independent", "independent-logits"] | None = None  # where the outputs do not show it
 
 
 class ImportRef(msgspec.Struct, frozen=True, kw_only=True):

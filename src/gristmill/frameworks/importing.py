@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.generation import LanguageFacts
-from gristmill.core.types import Resources, TensorSpec, Told
+from gristmill.core.types import Resources, Scores, TensorSpec, Told
 from gristmill.tasks.preprocessing import Preprocessing
 from gristmill.tasks.protocol import Tensors
 
@@ -34,6 +34,7 @@ class Imported(NamedTuple):
     labels: tuple[str, ...] | None = None
     task: str | None = None
     preprocessing: Preprocessing | None = None  # where the format carries its own
+    scores: Scores | None = None  # of a classifier, where the format says it
     language: LanguageFacts | None = None  # of a language model
 
 

@@ -21,10 +21,12 @@ class Classification:
     higher_is_better = True
 
     def outputs(self, model_output: ModelOutput, signature: Signature) -> Tensors:
-        """Softmax over the last dimension, in float32, where the model has none of its own."""
-        scores = only(model_output)
-        if signature.scores == "probabilities":
+        """Softmax over the last dimension, or a sigmoid each, in float32, where the model has none of its own."""
+        scores = only(model_output).astype(np.float32, copy=False)
+        if signature.scores in ("probabilities", "independent"):
             return {"probabilities": scores}
+        if signature.scores == "independent-logits":
+            return {"probabilities": np.exp(-np.logaddexp(0, -scores))}
         if signature.scores == "probability":
             return {"probabilities": np.concatenate([1 - scores, scores], axis=-1)}
         shifted = scores - scores.max(axis=-1, keepdims=True)
@@ -51,15 +53,15 @@ def adopted_labels(model: ModelTensors) -> tuple[str, ...]:
             f"A classifier gives one tensor of shape [-1, K], and this model gives {shapes_of(model.outputs)}: "
             "import it with --task tensors.", field="task",
         )  # fmt: skip
+    if model.labels is None:
+        raise Unprocessable("The file does not name its classes: give --labels FILE with one name a line.",
+                            field="labels")  # fmt: skip
     single = shapes[0][1] == 1
     if single and (model.outputs[0].low, model.outputs[0].high) != (0.0, 1.0):
         raise Unprocessable(
             "A classifier of a single output gives a probability, and this one leaves 0 to 1: end it in a sigmoid, "
             "give it two outputs, or import it with --task tensors.", field="task",
         )  # fmt: skip
-    if model.labels is None:
-        raise Unprocessable("The file does not name its classes: give --labels FILE with one name a line.",
-                            field="labels")  # fmt: skip
     classes = 2 if single else shapes[0][1]
     if classes not in (-1, len(model.labels)):
         raise Unprocessable(f"The model has {classes} classes, and there are {len(model.labels)} labels.",

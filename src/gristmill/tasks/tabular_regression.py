@@ -11,7 +11,7 @@ from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Signature, TensorSpec
 from gristmill.tasks.metrics import regression_metrics
 from gristmill.tasks.preprocessing import Preprocessing
-from gristmill.tasks.protocol import Columns, Examples, ModelOutput, ModelTensors, Tensors, only
+from gristmill.tasks.protocol import Columns, Examples, ModelOutput, ModelTensors, Tensors, only, shapes_of
 from gristmill.tasks.tabular import adopt_features, feature_inputs, feature_specs, fit_features, parse_rows
 
 
@@ -43,6 +43,11 @@ class TabularRegression:
 
     def adopt(self, model: ModelTensors) -> tuple[Signature, Preprocessing]:
         inputs, features, preprocessing = adopt_features(model)
+        if [spec.shape[1:] for spec in model.outputs] not in ([(1,)], [()]):
+            raise Unprocessable(
+                f"A regression gives one number a row, and this model gives {shapes_of(model.outputs)}: import it with "
+                "--task tensors.", field="task",
+            )  # fmt: skip
         prediction = (TensorSpec("prediction", "FP32", (-1, 1)),)
         return Signature(self.name, inputs, prediction, features=features), preprocessing
 
@@ -51,7 +56,7 @@ class TabularRegression:
 
     def outputs(self, model_output: ModelOutput, signature: Signature) -> Tensors:
         """Values [N, 1] in the target's own unit."""
-        return {"prediction": only(model_output).reshape(-1, 1)}
+        return {"prediction": only(model_output).astype(np.float32, copy=False).reshape(-1, 1)}
 
     def answers(self, outputs: Tensors, signature: Signature, parameters: Mapping[str, Any]) -> list[Any]:
         return [float(value) for value in outputs["prediction"][:, 0]]

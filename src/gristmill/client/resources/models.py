@@ -73,7 +73,7 @@ class Models(Resource[D]):
         """Import a file, a folder or a URI as a model's next version, and wait → the version with its manifest.
 
         `told` is what the file does not say: name, task, inputs [{name, dtype, shape}], labels, architecture, mean,
-        std, licence (core.types.Told). Raises Unprocessable with the sentence that refuses it.
+        std, licence, scores (core.types.Told). Raises Unprocessable with the sentence that refuses it.
         """
         run = yield from submit_import(source, told)
         run = yield from finished(run["id"])

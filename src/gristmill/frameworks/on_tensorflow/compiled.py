@@ -11,6 +11,7 @@ from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from gristmill.core.types import Resources
+from gristmill.frameworks.rows import row_by_row
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 Forward = Callable[[dict[str, Any]], dict[str, Any]]
@@ -18,10 +19,15 @@ _Call = Callable[..., Sequence[np.ndarray]]
 
 
 class Compiled:
-    """`forward`: tensors by name → tensors by name. `specs`: its inputs, the sizes that may vary left open."""
+    """`forward`: tensors by name → tensors by name. `specs`: its inputs, the sizes that may vary left open.
+
+    A model whose batch is fixed at one row is run row by row.
+    """
 
     def __init__(self, forward: Forward, specs: Sequence[Any], resources: Resources) -> None:
         self._names, self._outputs = [spec.name for spec in specs], list[str]()
+        self._dtypes = [spec.dtype.as_numpy_dtype for spec in specs]
+        self._one_by_one = any(spec.shape.rank and spec.shape[0] == 1 for spec in specs)
 
         def flat(*values: Any) -> list[Any]:
             found = forward(dict(zip(self._names, values, strict=True)))
@@ -31,12 +37,16 @@ class Compiled:
         function = tf.function(flat).get_concrete_function(*specs)
         frozen = convert_variables_to_constants_v2(function)
         # what holds more than variables (a table of words) stays a function of TensorFlow's eager runtime
-        self._call: _Call = _eager(function) if frozen.captured_inputs else _session(frozen, resources)
+        more = len(frozen.inputs) > len(specs)
+        self._call: _Call = _eager(function) if more else _session(frozen, resources)
 
     def __call__(self, inputs: Tensors) -> ModelOutput:
         """The output of a model with one, or each by its name."""
+        return row_by_row(self._compute, inputs) if self._one_by_one else self._compute(inputs)
+
+    def _compute(self, inputs: Tensors) -> ModelOutput:
         values = inputs.values() if len(inputs) == 1 else [inputs[name] for name in self._names]
-        found = self._call(*values)
+        found = self._call(*(np.asarray(value, dtype) for value, dtype in zip(values, self._dtypes, strict=True)))
         return found[0] if len(found) == 1 else dict(zip(self._outputs, found, strict=True))
 
 

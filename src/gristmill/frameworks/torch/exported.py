@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 from gristmill.bundles.archives import check_zip
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle
-from gristmill.core.types import Resources, TensorSpec
+from gristmill.core.types import DTYPES, Resources, TensorSpec
 from gristmill.frameworks.rows import row_by_row
 from gristmill.frameworks.torch.program import check_program
 from gristmill.tasks.protocol import ModelOutput, Tensors
@@ -25,10 +25,16 @@ _DTYPES = {
 
 
 class ExportedRuntime:
-    """See frameworks/protocol.Runtime. `architecture["inputs"]` names the inputs in the order of the call."""
+    """See frameworks/protocol.Runtime. `architecture["inputs"]` names the inputs in the order of the call.
 
-    def __init__(self, module: Any, names: list[str], device: torch.device, one_by_one: bool) -> None:
-        self._module, self._names, self._device, self._one_by_one = module, names, device, one_by_one
+    `dtypes`: what the program says that it takes, in that order; where it says nothing, what is given is taken.
+    """
+
+    def __init__(
+        self, module: Any, names: list[str], dtypes: list[str | None], device: torch.device, one_by_one: bool
+    ) -> None:
+        self._module, self._device, self._one_by_one = module, device, one_by_one
+        self._takes = {name: dtype and DTYPES[dtype] for name, dtype in zip(names, dtypes, strict=True)}
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> ExportedRuntime:
@@ -36,23 +42,27 @@ class ExportedRuntime:
         device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
         names = list(manifest.architecture["inputs"])
         if (bundle / SCRIPT).exists():
-            return cls(open_script(bundle / SCRIPT).to(device), names, device, False)
+            dtypes = list(manifest.architecture.get("dtypes") or [None] * len(names))
+            one_by_one = bool(manifest.architecture.get("one_by_one"))
+            return cls(open_script(bundle / SCRIPT).to(device), names, dtypes, device, one_by_one)
         program = open_program(bundle / PROGRAM)
-        one_by_one = any(spec.shape[:1] == (1,) for spec in inputs_of(program))
+        specs = inputs_of(program)
+        one_by_one = any(spec.shape[:1] == (1,) for spec in specs)
         if device.type == "cuda":
             from torch.export.passes import move_to_device_pass
 
             program = move_to_device_pass(program, device)
-        return cls(program.module(check_guards=False), names, device, one_by_one)
+        return cls(program.module(check_guards=False), names, [spec.dtype for spec in specs], device, one_by_one)
 
     def infer(self, inputs: Tensors) -> ModelOutput:
-        named = inputs if len(self._names) > 1 else {self._names[0]: next(iter(inputs.values()))}
+        """By name; a single tensor may have the task's name and not the model's."""
+        named = inputs if len(self._takes) > 1 else dict(zip(self._takes, inputs.values(), strict=True))
         return row_by_row(self._compute, named) if self._one_by_one else self._compute(named)
 
     @torch.inference_mode()
     def _compute(self, inputs: Tensors) -> ModelOutput:
-        tensors = (torch.from_numpy(np.ascontiguousarray(inputs[name])).to(self._device) for name in self._names)
-        return _named(self._module(*tensors))
+        arrays = (np.ascontiguousarray(inputs[name], dtype) for name, dtype in self._takes.items())
+        return _named(self._module(*(torch.from_numpy(array).to(self._device) for array in arrays)))
 
     def close(self) -> None:
         del self._module

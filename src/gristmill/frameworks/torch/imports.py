@@ -59,7 +59,13 @@ class TorchScriptImporter:
         module = open_script(job.source)
         job.weights.mkdir(parents=True)
         shutil.copyfile(job.source, job.weights / "model.pt")
-        architecture = {"name": "torchscript", "inputs": [spec.name for spec in job.told.inputs]}
+        told = job.told.inputs
+        architecture = {
+            "name": "torchscript",
+            "inputs": [spec.name for spec in told],
+            "dtypes": [spec.dtype for spec in told],
+            "one_by_one": any(spec.shape[:1] == (1,) for spec in told),
+        }
         parameters = sum(tensor.numel() for tensor in module.parameters())
         return Imported("torch", "torch-export", architecture, job.told.inputs, (), parameters)
 
@@ -82,7 +88,7 @@ class SafetensorsImporter:
         architecture, parameters = adopt(job.source, told.task, _architecture(told.architecture), told)
         job.weights.mkdir(parents=True)
         shutil.copyfile(job.source, job.weights / "model.safetensors")
-        return Imported("torch", "torch", architecture, told.inputs, (), parameters)
+        return Imported("torch", "torch", architecture, told.inputs, (), parameters, scores="logits")
 
 
 def _architecture(text: str) -> dict[str, Any]:

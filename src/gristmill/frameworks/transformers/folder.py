@@ -44,6 +44,11 @@ def class_name(config: dict[str, Any]) -> str:
     return str(name)
 
 
+def is_multi_label(config: dict[str, Any]) -> bool:
+    """A row may have several labels: each logit is a label's own."""
+    return config.get("problem_type") == "multi_label_classification"
+
+
 def licence_of(card: Path) -> str | None:
     """Of a model card's front matter, where there is one."""
     text = card.read_text(errors="replace") if card.is_file() else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,25 +14,27 @@ from gristmill.tasks.protocol import Tensors
 
 
 def integrated_gradients(
-    model: Any, padding: int, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int
+    model: Any, scores: str, padding: int, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int
 ) -> tuple[Tensors, np.ndarray]:
     """See frameworks/protocol.Differentiable. Tokens are attributed at their embedding, summed over its width.
 
-    The mask is the text's own on the whole way: a text of padding alone would attend to nothing.
+    `scores`: core/types.Signature.scores. The mask is the text's own on the whole way: a text of padding alone would
+    attend to nothing.
     """
     ((name, values),) = inputs.items()
     device = next(model.parameters()).device
     x, baseline = (torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in (values, baselines[name]))
     chosen = torch.from_numpy(targets.astype(np.int64)).to(device)
     tokens = name == "tokens"
+    activation = torch.sigmoid if scores == "independent-logits" else partial(torch.softmax, dim=1)
 
-    def scores(given: Tensor, mask: Tensor | None = None) -> Tensor:
+    def answer(given: Tensor, mask: Tensor | None = None) -> Tensor:
         output = model(input_ids=given, attention_mask=mask) if tokens else model(pixel_values=given)
-        result: Tensor = output.logits.softmax(dim=1)
+        result: Tensor = activation(output.logits)
         return result
 
     embeddings = model.get_input_embeddings() if tokens else None
-    method = LayerIntegratedGradients(scores, embeddings) if tokens else IntegratedGradients(scores)
+    method = LayerIntegratedGradients(answer, embeddings) if tokens else IntegratedGradients(answer)
     extra = {"additional_forward_args": ((x != padding).long(),)} if tokens else {}
     with torch.enable_grad():
         attributions, delta = method.attribute(

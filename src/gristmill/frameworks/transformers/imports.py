@@ -10,7 +10,15 @@ from gristmill.core.errors import Unprocessable
 from gristmill.core.types import TensorSpec
 from gristmill.frameworks.importing import Imported, ImportJob
 from gristmill.frameworks.transformers.causal_imports import is_causal, read_causal
-from gristmill.frameworks.transformers.folder import CONFIG, TOKENIZER, ModelFolder, licence_of, read_folder, read_json
+from gristmill.frameworks.transformers.folder import (
+    CONFIG,
+    TOKENIZER,
+    ModelFolder,
+    is_multi_label,
+    licence_of,
+    read_folder,
+    read_json,
+)
 from gristmill.frameworks.transformers.pooling import read_pooling
 from gristmill.tasks.preprocessing import NormaliseImage, Preprocessing
 from gristmill.tasks.subwords import Subwords
@@ -52,6 +60,7 @@ class HuggingFaceImporter:
             labels=tuple(str(names[place]) for place in sorted(names, key=int)) or None,
             task=TextEmbedding.name if pooling else _TASKS[found.head],
             preprocessing=preprocessing,
+            scores="independent-logits" if is_multi_label(found.config) else "logits",
         )
 
 

@@ -30,9 +30,11 @@ _CLASSES = {
 class TransformersRuntime:
     """See frameworks/protocol.Runtime and Differentiable."""
 
-    def __init__(self, model: Any, padding: int, device: torch.device, pooling: Pooling | None = None) -> None:
-        self._model, self._padding, self._device = model.to(device), padding, device
-        self._pooling = pooling
+    def __init__(
+        self, model: Any, scores: str, padding: int, device: torch.device, pooling: Pooling | None = None
+    ) -> None:
+        self._model, self._scores, self._padding = model.to(device), scores, padding
+        self._device, self._pooling = device, pooling
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> Runtime:
@@ -41,7 +43,8 @@ class TransformersRuntime:
         torch.set_num_threads(max(1, int(resources.cores)))
         device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
         pooling = manifest.architecture.get("pooling")
-        return cls(load_model(bundle / "weights"), int(manifest.architecture.get("padding", 0)), device,
+        padding = int(manifest.architecture.get("padding", 0))
+        return cls(load_model(bundle / "weights"), manifest.signature.scores, padding, device,
                    Pooling(**pooling) if pooling else None)  # fmt: skip
 
     @torch.inference_mode()
@@ -64,7 +67,7 @@ class TransformersRuntime:
 
         if self._pooling is not None or ("tokens" not in inputs and "image" not in inputs):
             raise Unprocessable("A bare encoder answers with states and no scores: nothing of it can be explained.")
-        return integrated_gradients(self._model, self._padding, inputs, baselines, targets, steps)
+        return integrated_gradients(self._model, self._scores, self._padding, inputs, baselines, targets, steps)
 
     def close(self) -> None:
         del self._model

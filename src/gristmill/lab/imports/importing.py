@@ -17,7 +17,7 @@ from gristmill.core.errors import Unprocessable
 from gristmill.core.files import write_atomic
 from gristmill.core.generation import LanguageFacts
 from gristmill.core.ids import check_name
-from gristmill.core.types import ImportRef, RunSpec, Signature, TensorSpec
+from gristmill.core.types import ImportRef, RunSpec, Scores, Signature, TensorSpec
 from gristmill.frameworks.importing import Imported, ImportJob
 from gristmill.frameworks.protocol import Runtime
 from gristmill.lab.events import Events
@@ -28,10 +28,9 @@ from gristmill.lab.imports.source import opened, safe_name
 from gristmill.lab.imports.trial import (
     ROWS,
     Trial,
-    are_probabilities,
-    is_probability,
     matching_inputs,
     random_inputs,
+    scores_of,
     try_out,
 )
 from gristmill.lab.loading import open_version
@@ -86,14 +85,12 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     inputs = _sized(_batched(imported.inputs), ref.told.inputs)
     adopting: Adopting = plugins.load("tasks", task)()
     draft = _manifest(spec, ref, imported, Signature(task, inputs, imported.outputs))
-    trial, outputs = _try(draft, imported, bundle, spec)
-    signature, preprocessing = adopting.adopt(
-        ModelTensors(inputs, outputs, ref.told.labels or imported.labels, ref.told.mean, ref.told.std)
-    )
-    if outputs[0].high is not None and signature.labels is not None:
-        signature = msgspec.structs.replace(signature, scores="probability")
-    elif are_probabilities(trial.outputs):
-        signature = msgspec.structs.replace(signature, scores="probabilities")
+    labels = ref.told.labels or imported.labels
+    known = ref.told.scores or imported.scores or (None if labels and task != "tensors" else "logits")
+    trial, outputs, scores = _try(draft, imported, known, bundle, spec)
+    signature, preprocessing = adopting.adopt(ModelTensors(inputs, outputs, labels, ref.told.mean, ref.told.std))
+    if signature.labels is not None:
+        signature = msgspec.structs.replace(signature, scores=scores)
     manifest = _manifest(spec, ref, imported, signature)
     write_atomic(bundle / PREPROCESSING, encode_preprocessing(_chosen(imported, preprocessing)))
     version = open_version(manifest.name, bundle, manifest, spec.resources)
@@ -127,20 +124,22 @@ def _chosen(imported: Imported, adopted: Preprocessing | None) -> Preprocessing:
     return chosen
 
 
-def _try(draft: Manifest, imported: Imported, bundle: Path, spec: RunSpec) -> tuple[Trial, tuple[TensorSpec, ...]]:
-    """The model's own tensors in, and what came out under the names that the file gives it."""
+def _try(
+    draft: Manifest, imported: Imported, known: Scores | None, bundle: Path, spec: RunSpec
+) -> tuple[Trial, tuple[TensorSpec, ...], Scores]:
+    """The model's own tensors in, what came out under the names that the file gives it, and how scores are read."""
     kind: type[Runtime] = plugins.load("runtimes", imported.runtime)
     runtime = kind.load(bundle, draft, spec.resources)
     try:
         trial, outputs = try_out(imported.inputs, runtime.infer)
-        single = draft.signature.task != "tensors" and is_probability(imported.inputs, trial, runtime.infer)
+        scores = known or scores_of(imported.inputs, trial, runtime.infer)
     finally:
         runtime.close()
     if len(outputs) == 1 and imported.outputs:
         outputs = (msgspec.structs.replace(outputs[0], name=imported.outputs[0].name),)
-    if single:
+    if scores == "probability":
         outputs = (msgspec.structs.replace(outputs[0], low=0.0, high=1.0),)
-    return trial, outputs
+    return trial, outputs, scores
 
 
 def _batched(specs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from gristmill.core.errors import GristmillError, Unprocessable
-from gristmill.core.types import DTYPES, TensorSpec
+from gristmill.core.types import DTYPES, Scores, TensorSpec
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 ROWS = 4
-_MANY_ROWS = 256
+_MANY_ROWS, _AT_ONCE = 256, 32
 _SEED = 20170612
 _TEXT = (b"Every miller draws water to his own mill.", b"All is grist.", b"The mill cannot grind with past water.")
 # Sizes for free dimensions and an end for whole numbers (token ids, masks), tried until the model takes them.
@@ -80,20 +80,32 @@ def _answers(infer: Callable[[Tensors], ModelOutput], inputs: Tensors, rows: int
     return outputs, ""
 
 
-def are_probabilities(outputs: Tensors) -> bool:
-    """One tensor of rows that are not negative and add up to one: a softmax is inside."""
-    if len(outputs) != 1:
-        return False
-    (values,) = outputs.values()
-    return bool(values.ndim == 2 and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-3))
+def scores_of(specs: Sequence[TensorSpec], trial: Trial, infer: Callable[[Tensors], ModelOutput]) -> Scores:
+    """How a classifier's one tensor [N, K] is to be read, found out by trying it.
+
+    Rows that are not negative and add up to one: a softmax is inside. One value that stays within 0 and 1 on many rows:
+    a sigmoid is. Several that do may be sigmoids or small logits: raises Unprocessable, which asks.
+    """
+    values = next(iter(trial.outputs.values()))
+    if len(trial.outputs) != 1 or values.ndim != 2 or not _within_unit(values):
+        return "logits"
+    if values.shape[1] > 1 and np.allclose(values.sum(axis=1), 1, atol=1e-3):
+        return "probabilities"
+    many = random_inputs(specs, _MANY_ROWS, trial.free, trial.end)
+    for start in range(0, _MANY_ROWS, _AT_ONCE):
+        outputs, reason = _answers(infer, {name: of[start : start + _AT_ONCE] for name, of in many.items()}, _AT_ONCE)
+        if reason or not all(_within_unit(found) for found in outputs.values()):
+            return "logits"
+    if values.shape[1] == 1:
+        return "probability"
+    raise Unprocessable(
+        "The outputs stay within 0 and 1 and do not add up to one: say --scores independent if a row may have several "
+        "labels, each with its own probability, or --scores logits if a softmax is still to come.", field="scores",
+    )  # fmt: skip
 
 
-def is_probability(specs: Sequence[TensorSpec], trial: Trial, infer: Callable[[Tensors], ModelOutput]) -> bool:
-    """One tensor [N, 1] that stays within 0 and 1 on many rows: a sigmoid is inside."""
-    if [values.shape[1:] for values in trial.outputs.values()] != [(1,)]:
-        return False
-    outputs, reason = _answers(infer, random_inputs(specs, _MANY_ROWS, trial.free, trial.end), _MANY_ROWS)
-    return not reason and all(bool(((values >= 0) & (values <= 1)).all()) for values in outputs.values())
+def _within_unit(values: np.ndarray) -> bool:
+    return bool(((values >= 0) & (values <= 1 + 1e-6)).all())  # a softmax in float32 may round beyond 1
 
 
 def _spec(name: str, values: np.ndarray, doubled: np.ndarray | None) -> TensorSpec:
