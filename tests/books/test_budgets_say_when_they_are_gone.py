@@ -26,7 +26,7 @@ from tests.books.histories import TENANT, usage
 DAY = 86_400
 FIRST = datetime(2023, 11, 10, tzinfo=UTC).timestamp()
 TODAY = datetime(2023, 11, 20, 12, tzinfo=UTC).timestamp()
-PLACES = ("tenant", "key:k1", "model:digits", "endpoint:numbers")
+PLACES = ("tenant", "key:k1", "project:atlas", "model:digits", "endpoint:numbers")
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def mill(database: Database) -> Database:
         connection.execute(versions.insert().values(**row, model="digits", version=1, digest="sha256:1", task="t",
                                                     manifest={}, metrics={}, state="ready"))  # fmt: skip
         connection.execute(keys.insert().values(**row, id="k1", name="k1", role="consumer", scopes=[], limits={},
-                                                secret_hash=b""))  # fmt: skip
+                                                secret_hash=b"", project="atlas"))  # fmt: skip
         set_rate(connection, TENANT, card="price", item="serving.request", unit="request", price="0.10USD",
                  valid_from=FIRST, known_from=FIRST)  # fmt: skip
         set_rate(connection, TENANT, card="price", item="serving.prediction", unit="prediction", price="0USD",
@@ -67,7 +67,8 @@ def test_a_budget_counts_what_its_place_used_from_its_first_day_on(mill: Databas
     for place in PLACES:
         given_budget(mill, place, "100USD")
     assert {place: row["used_micro"] for place, row in rows(mill).items()} == {
-        "tenant": 10_000_000, "key:k1": 5_000_000, "model:digits": 10_000_000, "endpoint:numbers": 10_000_000,
+        "tenant": 10_000_000, "key:k1": 5_000_000, "project:atlas": 5_000_000, "model:digits": 10_000_000,
+        "endpoint:numbers": 10_000_000,
     }  # fmt: skip
     given_budget(mill, "tenant", "100USD", begins_at=FIRST + 8 * DAY)
     assert rows(mill)["tenant"]["used_micro"] == 2_000_000
@@ -117,6 +118,7 @@ def test_a_place_has_one_budget_until_it_is_removed(mill: Database) -> None:
     ("place", "amount", "begins_at"),
     [("tenant", "-1USD", FIRST), ("tenant", "0USD", FIRST), ("tenant", "nanUSD", FIRST), ("tenant", "1XYZ", FIRST),
      ("tenant", "9999999999999999999USD", FIRST), ("model:rye", "1USD", FIRST), ("key:k9", "1USD", FIRST),
+     ("project:none", "1USD", FIRST),
      ("endpoint:none", "1USD", FIRST), ("model:", "1USD", FIRST), ("team:a", "1USD", FIRST),
      ("tenant", "1USD", math.nan)],
 )  # fmt: skip

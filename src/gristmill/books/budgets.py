@@ -1,4 +1,4 @@
-"""Budgets: how much may be used of a tenant, a key, a model or an endpoint, at the prices of the tenant's rate card."""
+"""Budgets: how much may be used of a tenant, a key, a project, a model or an endpoint, at the rate card's prices."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _MOST_MICRO = 10**18
 
 
 class Budget(NamedTuple):
-    """`micro` micro-units of `currency` for what `place` names: `tenant`, key:ID, model:NAME or endpoint:NAME."""
+    """`micro` micro-units of `currency` for what `place` names: `tenant`, key:ID, project:NAME, model:NAME or
+    endpoint:NAME."""
 
     place: str
     micro: int
@@ -39,9 +40,12 @@ class Budget(NamedTuple):
     def used_by_day(self, connection: Connection, tenant: str, since: float, until: float) -> dict[int, int]:
         """Micro-units of the budget's currency by days since the epoch; a day without use is not there."""
         kind, _, name = self.place.partition(":")
-        account = accounts.receivable(name) if kind == "key" else "receivable:"
+        if kind == "project":
+            owing = tuple(accounts.receivable(key) for key in _keys_of(connection, tenant, name))
+        else:
+            owing = (accounts.receivable(name) if kind == "key" else "receivable:",)
         where = {kind: name} if kind in ("model", "endpoint") else {}
-        rows = records.sums(connection, tenant, ("day",), accounts=(account,),
+        rows = records.sums(connection, tenant, ("day",), accounts=owing,
                             where={**where, "currency": self.currency}, since=since, until=until)  # fmt: skip
         return {row["day"]: row["micro"] for row in rows}
 
@@ -100,14 +104,20 @@ def _deletion(tenant: str, place: str) -> Delete:
 def _check_place(connection: Connection, tenant: str, place: str) -> None:
     kind, _, name = place.partition(":")
     if place != TENANT and not (name and _exists(connection, tenant, kind, name)):
-        raise Unprocessable(f"There is nothing to set a budget on at {place!r}: name tenant, key:ID, model:NAME or "
-                            "endpoint:NAME.", field="on", got=place)  # fmt: skip
+        raise Unprocessable(f"There is nothing to set a budget on at {place!r}: name tenant, key:ID, project:NAME, "
+                            "model:NAME or endpoint:NAME.", field="on", got=place)  # fmt: skip
+
+
+def _keys_of(connection: Connection, tenant: str, project: str) -> list[str]:
+    query = select(keys.c.id).where(keys.c.tenant == tenant, keys.c.project == project)
+    return list(connection.execute(query.order_by(keys.c.id)).scalars())
 
 
 def _exists(connection: Connection, tenant: str, kind: str, name: str) -> bool:
     if kind == "model":
         return records.version_exists(connection, tenant, name, None) or records.model_planned(connection, tenant, name)
     queries: dict[str, Select[tuple[str]]] = {
+        "project": select(keys.c.id).where(keys.c.tenant == tenant, keys.c.project == name),
         "key": select(keys.c.id).where(keys.c.tenant == tenant, keys.c.id == name),
         "endpoint": select(endpoints.c.name).where(endpoints.c.tenant == tenant, endpoints.c.name == name),
     }

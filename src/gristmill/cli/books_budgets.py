@@ -11,7 +11,7 @@ from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, show, table
 from gristmill.core.budgets import BudgetPeriod
 
-Place = Annotated[str, typer.Argument(help="tenant, key:ID, model:NAME or endpoint:NAME.")]
+Place = Annotated[str, typer.Argument(help="tenant, key:ID, project:NAME, model:NAME or endpoint:NAME.")]
 
 
 def set_budget(

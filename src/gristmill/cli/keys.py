@@ -19,6 +19,7 @@ def create(
     name: Annotated[str, typer.Argument(help="Who or what uses it.")],
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.consumer,
     tenant: Annotated[str | None, typer.Option(help="Whose key; your own tenant's otherwise.")] = None,
+    project: Annotated[str | None, typer.Option(help="What it is used for; keys of one may share a budget.")] = None,
     requests: Annotated[
         int | None, typer.Option("--requests-per-minute", min=0, help="Requests that it may send in a minute.")
     ] = None,
@@ -34,7 +35,7 @@ def create(
     said = {"requests_per_minute": requests, "tokens_per_minute": tokens, "max_parallel": parallel}
     limits = {limit: value for limit, value in said.items() if value is not None}
     with connect() as client:
-        made = client.keys.create(name=name, role=str(role), tenant=tenant, limits=limits or None)
+        made = client.keys.create(name=name, role=str(role), tenant=tenant, project=project, limits=limits or None)
     show(made, as_json, lambda key: facts({"id": key["id"], "token": f"{key['token']}  (shown once: keep it now)"}))
 
 
@@ -47,6 +48,7 @@ def list_(as_json: AsJson = False) -> None:
         "KEY": "id",
         "NAME": "name",
         "TENANT": "tenant",
+        "PROJECT": "project",
         "ROLE": "role",
         "CREATED": lambda row: moment(row.get("created_at")),
         "REVOKED": lambda row: moment(row.get("revoked_at")),

@@ -41,6 +41,7 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: KeyLimits = KeyLimits()
     expires_at: float | str | None = None
     tenant: str | None = None
+    project: str | None = None
 
 
 def read_pepper(file: Path) -> bytes:
@@ -142,6 +143,8 @@ def _new_key(request: Document) -> NewKey:
         raise Unprocessable(f"The key that is asked for is not valid: {error}.") from None
     if not wanted.name.strip() or len(wanted.name) > 100 or not wanted.name.isprintable():
         raise Unprocessable("A key's name is 1 to 100 printable characters.", field="name", got=wanted.name[:100])
+    if wanted.project is not None:
+        check_name(wanted.project, "project")
     return wanted
 
 
@@ -175,6 +178,7 @@ def _insert(
         "created_at": platform.clock.now(),
         "expires_at": expires_at,
         "revoked_at": None,
+        "project": wanted.project,
     }
     records.add_key(connection, row)
 

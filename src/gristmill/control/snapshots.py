@@ -103,4 +103,5 @@ def _key(row: records.Values, weight: int) -> RouteKey:
     return RouteKey(
         row["id"], row["tenant"], Role(row["role"]), bytes(row["secret_hash"]), tuple(row["scopes"]),
         msgspec.convert(row["limits"], KeyLimits), row["expires_at"], weight,
+        row["project"],
     )  # fmt: skip

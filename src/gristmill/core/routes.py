@@ -32,6 +32,7 @@ class RouteKey(msgspec.Struct, frozen=True):
     limits: KeyLimits = KeyLimits()
     expires_at: float | None = None
     weight: int = 1  # fair share across tenants
+    project: str | None = None  # whose budget pays, where it has one
 
 
 class RouteReplica(msgspec.Struct, frozen=True):
@@ -79,7 +80,7 @@ class RouteBudget(msgspec.Struct, frozen=True):
     """A hard budget: what it is for may cost no more than a gateway has leased of it."""
 
     tenant: str
-    place: str  # tenant, key:ID, model:NAME or endpoint:NAME
+    place: str  # tenant, key:ID, project:NAME, model:NAME or endpoint:NAME
     currency: str
 
 

@@ -53,7 +53,7 @@ keys = Table(
     "keys", metadata,
     _text("id"), _text("tenant"), _text("name"), _text("role"), _json("scopes"), _json("limits"),
     Column("secret_hash", LargeBinary, nullable=False), _time("created_at"), _time("expires_at", null=True),
-    _time("revoked_at", null=True),
+    _time("revoked_at", null=True), _text("project", null=True),
     PrimaryKeyConstraint("id"), Index(None, "tenant"),
 )
 audit = Table(

@@ -111,7 +111,9 @@ class Books(Resource[D]):
 
     @operation
     def set_budget(self, /, on: str, amount: str, **more: Any) -> Steps[Document]:
-        """A budget ("120USD") of `tenant`, key:ID, model:NAME or endpoint:NAME; more: `period`, `begins`, `hard`."""
+        """A budget ("120USD") of `tenant`, key:ID, project:NAME, model:NAME or endpoint:NAME.
+
+        More: `period`, `begins`, `hard`."""
         reply = yield Call("PUT", f"/books/budgets/{on}", json={"amount": amount, **_given(more)})
         return reply.document()
 

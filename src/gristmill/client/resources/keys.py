@@ -19,10 +19,11 @@ class Keys(Resource[D]):
         limits: Document | None = None,
         expires_at: float | str | None = None,
         tenant: str | None = None,
+        project: str | None = None,
     ) -> Steps[Document]:
         """Make a key → its document with `token`, which is shown this once."""
         wanted = {"name": name, "role": role, "scopes": scopes, "limits": limits, "expires_at": expires_at}
-        wanted["tenant"] = tenant
+        wanted |= {"tenant": tenant, "project": project}
         reply = yield Call("POST", "/keys", json={key: value for key, value in wanted.items() if value is not None})
         return reply.document()
 

@@ -24,7 +24,10 @@ class NewBudget(BaseModel):
 
 @router.put("/{place}")
 def set_budget(place: str, wanted: NewBudget, here: Here, by: Developer) -> Json:
-    """Set the budget of `tenant`, key:ID, model:NAME or endpoint:NAME; it counts from `begins` on, or from today."""
+    """Set the budget of `tenant`, key:ID, project:NAME, model:NAME or endpoint:NAME.
+
+    It counts from `begins` on, or from today.
+    """
     now = here.clock.now()
     begins_at = now if wanted.begins is None else begin(wanted.begins, "begins")
     with here.database.write() as connection:

@@ -15,7 +15,7 @@ router = APIRouter()
 
 @router.post("/keys")
 def create(request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
-    """{name, role, scopes?, limits?, expires_at?, tenant?} → the key with its `token`, shown this once."""
+    """{name, role, scopes?, limits?, expires_at?, tenant?, project?} → the key with its `token`, shown this once."""
     return Json(here.create_key(by, request), status_code=201)
 
 

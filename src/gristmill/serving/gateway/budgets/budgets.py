@@ -77,7 +77,7 @@ class Budgets:
 
     def _of(self, key: RouteKey, endpoint: RouteEndpoint, version: str) -> list[Purse]:
         model = version.partition("@")[0]
-        places = ("tenant", f"key:{key.id}", f"endpoint:{endpoint.name}", f"model:{model}")
+        places = ("tenant", f"key:{key.id}", f"project:{key.project}", f"endpoint:{endpoint.name}", f"model:{model}")
         return [purse for place in places for purse in self._by_place.get((endpoint.tenant, place), ())]
 
     async def return_idle(self) -> None:
