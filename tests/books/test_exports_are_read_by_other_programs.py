@@ -17,8 +17,10 @@ import pytest
 from gristmill.books import records
 from gristmill.books.export import export
 from gristmill.books.focus import COLUMNS
+from gristmill.books.invoice import invoice
 from gristmill.books.posting import post
 from gristmill.books.rate_cards import set_rate
+from gristmill.books.rerate import rerate
 from gristmill.books.usage import post_usage
 from gristmill.store.database import Database
 from tests.books.histories import NOON, TENANT, dataset, in_memory, made, replica, run, usage
@@ -42,8 +44,8 @@ def mill() -> Database:
         for event in (dataset(), run(), made(1), replica()):
             post(connection, event)
         post_usage(connection, "gateway", usage(100) + usage(33, 100, key="k2"), 1)
-        set_rate(connection, TENANT, card="price", item="serving.request", unit="1k_requests", price="0.077777777777777777EUR",
-                 valid_from=NOON + 86_400, known_from=NOON)  # fmt: skip
+        set_rate(connection, TENANT, card="price", item="serving.request", unit="1k_requests",
+                 price="0.077777777777777777EUR", valid_from=NOON + 86_400, known_from=NOON)  # fmt: skip
         post_usage(connection, "gateway", usage(50, 200, happened_at=NOON + 30 * 86_400), 2)
     return database
 
@@ -91,6 +93,7 @@ def test_billed_cost_is_what_the_books_hold_to_the_micro_unit(mill: Database, tm
     for currency, micro in posted.items():
         billed = sum(Decimal(row["BilledCost"]) for row in rows if row["BillingCurrency"] == currency)
         assert billed * 1_000_000 == micro
+    assert len({(row["SkuPriceId"], row["SkuId"]) for row in rows}) == len({row["SkuPriceId"] for row in rows})
     for row in rows:
         assert Decimal(row["ListUnitPrice"]) * Decimal(row["PricingQuantity"]) == Decimal(row["ListCost"])
         assert abs(Decimal(row["ListCost"]) - Decimal(row["BilledCost"])) < Decimal("0.000001")
@@ -103,9 +106,32 @@ def test_focus_as_parquet_says_the_same(mill: Database, tmp_path: Path) -> None:
         export(connection, TENANT, "postings", "focus-parquet", tmp_path / "focus.parquet")
     read = pyarrow.parquet.read_table(tmp_path / "focus.parquet")
     assert read.column_names == list(COLUMNS)
-    assert [str(value) for value in read.column("BilledCost").to_pylist()] == [
-        str(Decimal(row["BilledCost"])) for row in rows
-    ]
+    for name in ("BilledCost", "ListCost", "ListUnitPrice", "PricingQuantity"):
+        assert read.column(name).to_pylist() == [Decimal(row[name]) for row in rows]
+
+
+def test_a_correction_is_netted_in_its_month_and_told_as_one_in_a_later_month(mill: Database, tmp_path: Path) -> None:
+    def rated(price: str, at: float) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+        with mill.write() as connection:
+            set_rate(connection, TENANT, card="price", item="serving.prediction", unit="1k_predictions", price=price,
+                     valid_from=NOON - 86_400, valid_to=NOON + 86_400, known_from=at)  # fmt: skip
+            rerate(connection, TENANT, NOON - 86_400, at)
+        rows = [row for row in focus(mill, tmp_path / "focus.csv") if row["SkuId"] == "serving.prediction"]
+        return rows, [row for row in rows if row["ChargePeriodStart"] == "2023-11-14T00:00:00Z"]
+
+    before = [row for row in focus(mill, tmp_path / "focus.csv") if row["SkuId"] == "serving.prediction"]
+    rows, of_day = rated("0.07USD", NOON + 86_400)
+    assert len(rows) == len(before)
+    assert {(row["ListUnitPrice"], row["ChargeClass"]) for row in of_day} == {("0.07", "")}
+    rows, of_day = rated("0.09USD", NOON + 60 * 86_400)
+    later = [row for row in of_day if row["ChargeClass"] == "Correction"]
+    assert {(row["ListUnitPrice"], row["PricingQuantity"][0] == "-") for row in later} == {("0.07", True),
+                                                                                         ("0.09", False)}  # fmt: skip
+    assert {row["BillingPeriodStart"] for row in later} == {"2024-01-01T00:00:00Z"}
+    assert all(Decimal(row["ConsumedQuantity"]) > 0 for row in rows if not row["ChargeClass"])
+    with mill.read() as connection:
+        (total,) = [one for one in invoice(connection, TENANT, "2024-01")["totals"] if one["currency"] == "USD"]
+    assert sum(Decimal(row["BilledCost"]) for row in later) * 1_000_000 == total["total_micro"]
 
 
 def test_nobody_has_an_empty_export(mill: Database, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ BilledCost is what is posted, to the micro-unit; ListCost and ContractedCost are
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.parquet
 
 from gristmill.books.accounts import MEMORANDUM
-from gristmill.books.charges import Charge, charges, invoice_number
+from gristmill.books.charges import Charge, daily_charges, invoice_number
 from gristmill.books.records import Connection
 from gristmill.books.reports.periods import DAY_S, month, month_of
-from gristmill.books.units import base_item, base_units
+from gristmill.books.units import base_units
 from gristmill.core.money import MICRO
 from gristmill.core.reports import ExportForm
 
@@ -44,6 +44,7 @@ _BY_ENDING = {"Cost": _COST, "Price": _PRICE, "Quantity": _QUANTITY, "PeriodStar
 COLUMNS: dict[str, Any] = {
     name: next((type_ for ending, type_ in _BY_ENDING.items() if name.endswith(ending)), _TEXT) for name in _NAMES
 }
+_FAMILY = {"token": "Generative AI"}
 _UNITS = {"request": "Requests", "prediction": "Predictions", "explanation": "Explanations", "token": "Tokens"}
 
 
@@ -55,31 +56,38 @@ def write_focus(connection: Connection, tenant: str, form: ExportForm, path: Pat
     if form == ExportForm.focus_parquet:
         pyarrow.parquet.write_table(table, path, compression="zstd")
     else:
-        pyarrow.csv.write_csv(_as_text(table), path)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(map(_plain, values) for values in zip(*map(_values, table.columns), strict=True))
 
 
-def _as_text(table: Any) -> Any:
-    """Times in the form that FOCUS wants, and plain decimals."""
-    for number, field in enumerate(table.schema):
-        if field.type == _TIME:
-            values = [value.as_py().strftime("%Y-%m-%dT%H:%M:%SZ") for value in table.column(number)]
-            table = table.set_column(number, field.name, pa.array(values, _TEXT))
-    return table
+def _values(column: Any) -> list[Any]:
+    return list(column.to_pylist())
+
+
+def _plain(value: str | datetime | Decimal | None) -> str:
+    """Times in the form that FOCUS wants, decimals without their last zeros."""
+    if isinstance(value, Decimal):
+        text = format(value, "f")
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value or ""
 
 
 def _rows(connection: Connection, tenant: str) -> Iterator[Row]:
     """What has no price has no currency to be billed in, and no row: report `unpriced` tells it."""
-    for charge in charges(connection, tenant, daily=True):
+    for charge in daily_charges(connection, tenant):
         if charge.currency != MEMORANDUM:
             yield _when(charge, tenant) | _whose(charge, tenant) | _what(charge) | _costs(charge)
 
 
 def _when(charge: Charge, tenant: str) -> Row:
     assert charge.day is not None  # asked for by day
-    billed = month_of(charge.day)
-    start, end = month(billed)
+    start, end = month(charge.month)
+    corrects = month_of(charge.day) != charge.month  # of what was invoiced in another month
     return {
-        "BillingPeriodStart": _time(start), "BillingPeriodEnd": _time(end), "InvoiceId": invoice_number(tenant, billed),
+        "BillingPeriodStart": _time(start), "BillingPeriodEnd": _time(end),
+        "InvoiceId": invoice_number(tenant, charge.month), "ChargeClass": "Correction" if corrects else None,
         "ChargePeriodStart": _time(charge.day * DAY_S), "ChargePeriodEnd": _time((charge.day + 1) * DAY_S),
     }  # fmt: skip
 
@@ -94,13 +102,14 @@ def _whose(charge: Charge, tenant: str) -> Row:
 
 def _what(charge: Charge) -> Row:
     unit = _UNITS.get(charge.unit, charge.unit)
-    tags = {"gristmill/model": charge.version.partition("@")[0], "gristmill/version": charge.version}
+    tags = {"gristmill/rate": charge.rate.id} if charge.rate is not None else {}
+    tags |= {"gristmill/model": charge.version.partition("@")[0], "gristmill/version": charge.version}
     return {
         "ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based",
-        "ChargeClass": "Correction" if charge.micro < 0 or charge.quantity < 0 else None,
         "ChargeDescription": f"{unit} of {charge.version} at the endpoint {charge.endpoint}",
-        "ServiceCategory": "AI and Machine Learning", "ServiceSubcategory": "Machine Learning",
-        "ServiceName": "Model serving", "ResourceId": charge.endpoint, "ResourceName": charge.endpoint,
+        "ServiceCategory": "AI and Machine Learning", "ServiceName": "Model serving",
+        "ServiceSubcategory": _FAMILY.get(charge.unit, "Machine Learning"),
+        "ResourceId": charge.endpoint, "ResourceName": charge.endpoint,
         "ResourceType": "Endpoint", "SkuId": charge.item, "SkuMeter": unit, "Tags": json.dumps(tags, sort_keys=True),
         "ConsumedQuantity": _exact(charge.quantity), "ConsumedUnit": unit,
     }  # fmt: skip
@@ -120,7 +129,7 @@ def _costs(charge: Charge) -> Row:
         "PricingCurrencyListUnitPrice": price, "PricingCurrencyContractedUnitPrice": price,
         "PricingCurrency": charge.currency, "PricingCategory": "Standard", "PricingQuantity": quantity,
         "PricingUnit": unit if units == 1 else f"{units} {unit}",
-        "SkuPriceId": f"{base_item(charge.item)}/{rate.id}" if rate is not None else None,
+        "SkuPriceId": f"{charge.item}/{rate.item}/{rate.unit}" if rate is not None else None,
     }  # fmt: skip
 
 
