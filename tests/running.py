@@ -23,6 +23,7 @@ import psutil
 
 from gristmill.client.sync import Client
 from gristmill.core.processes import living
+from gristmill.core.routes import read_snapshot
 
 
 def free_port() -> int:
@@ -117,6 +118,17 @@ class Platform:
             for folder in self.folders("replicas")
             if json.loads((self.home / folder / "replica.json").read_text())["endpoint"] == endpoint
         ]
+
+    def set_hard_budget(self, place: str, amount: str) -> None:
+        """And wait until every gateway routes by it."""
+        self.cli("books", "set-budget", place, amount, "--hard")
+
+        def known() -> bool:
+            snapshot = read_snapshot(self.home / "routes.msgpack")
+            told = any(budget.place == place for budget in snapshot.budgets)
+            return told and all(one["revision"] >= snapshot.revision for one in self.json("status")["gateways"])
+
+        eventually(known, 10)
 
 
 def _command(process: psutil.Process) -> list[str]:

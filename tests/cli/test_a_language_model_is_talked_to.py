@@ -81,6 +81,38 @@ def test_the_operator_sees_how_fast_it_writes(running: Platform) -> None:
     assert f"J per 1,000 tokens ({figures['energy']['basis']})" in shown
 
 
+def test_a_text_is_written_where_a_hard_budget_pays_for_its_longest_answer(running: Platform) -> None:
+    for kind, price in {"token": "0USD", "token:completion": "1USD", "request": "0USD"}.items():
+        running.cli("books", "rates", "--card", "price", "--item", f"serving.{kind}", "--price", price,
+                    "--unit", kind.partition(":")[0])  # fmt: skip
+    key = running.json("keys", "create", "writer", "--project", "atlas")
+    running.set_hard_budget("project:atlas", "10USD")
+    with openai.OpenAI(base_url=f"{running.inference_url}/v1", api_key=key["token"], max_retries=0) as client:
+
+        def ask(**more: int) -> openai.types.chat.ChatCompletion | openai.APIStatusError:
+            try:
+                return client.chat.completions.create(model="tiny", messages=MESSAGES, **more)  # type: ignore[call-overload,no-any-return]
+            except openai.APIStatusError as refused:
+                return refused
+
+        too_long = ask(max_tokens=11)
+        assert isinstance(too_long, openai.APIStatusError), too_long
+        assert (too_long.status_code, too_long.type) == (402, "insufficient_quota")
+        assert "The budget of project:atlas has less left than the 11.0" in too_long.message
+        written = ask(max_tokens=8)
+        assert isinstance(written, openai.types.chat.ChatCompletion), written
+        assert getattr(ask(), "status_code", 200) == 402  # to the end of the context
+
+    def used() -> list[dict[str, int]]:
+        rows = running.json("books", "report", "budget")["rows"]
+        return [row for row in rows if row["budget"] == "project:atlas" and row["used_micro"]]
+
+    (row,) = eventually(used, 15, "it is not in the books")
+    assert row["used_micro"] // 10**6 == written.usage.completion_tokens
+    assert row["used_micro"] + row["left_micro"] == 10 * 10**6
+    assert row["unsettled_micro"] == 0
+
+
 def test_what_is_no_language_model_says_so(running: Platform) -> None:
     asked = running.cli("chat", "nobody", "hello", check=False)
     assert asked.returncode == 1

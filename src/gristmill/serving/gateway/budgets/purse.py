@@ -137,8 +137,8 @@ class Purse:
 
     def _over(self, amount: int) -> OverBudget:
         return OverBudget(
-            f"The budget of {self.budget.place} has no {format_micro(_micro(amount))} {self.budget.currency} left, "
-            "which this request may cost: ask for a higher budget.",
+            f"The budget of {self.budget.place} has less left than the {format_micro(_micro(amount))} "
+            f"{self.budget.currency} that this request may cost: ask for a higher budget.",
             budget=self.budget.place,
         )
 
