@@ -10,7 +10,7 @@ from tests.running import free_port
 from tests.serving.rig import Bundle, Rig, rig
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A gateway before two replicas of the tiny language model."""
     bundle = Bundle(*language.bundle(tmp_path_factory.mktemp("language")))

@@ -53,7 +53,9 @@ def test_an_answer_fits_its_schema_and_the_clients_own_stream_puts_it_together(c
     ("asked", "param"),
     [({"previous_response_id": "resp_1"}, "previous_response_id"), ({"input": []}, "input"),
      ({"temperature": 7}, "temperature"), ({"input": [{"content": "x"}]}, "input[0].role"),
-     ({"background": True}, "background")],
+     ({"background": True}, "background"), ({"input": "sack " * 500}, "input"),
+     ({"instructions": "Be.", "input": [{"role": "user", "content": [{"type": "input_image"}]}]},
+      "input[0].content[0]")],
 )  # fmt: skip
 def test_what_is_not_done_here_is_refused_by_name(served: Rig, asked: dict[str, Any], param: str) -> None:
     answer = served.request("POST", "/v1/responses", {"model": "tiny", "input": "x"} | asked)

@@ -111,7 +111,10 @@ def test_the_async_client_streams_to_many_at_once(served: Rig) -> None:
 
 
 def test_models_are_listed_and_texts_tokenised(client: openai.OpenAI, served: Rig) -> None:
-    assert [model.id for model in client.models.list()] == ["tiny"]
+    (listed,) = client.models.list()
+    retrieved = client.models.retrieve("tiny")
+    assert (listed.id, listed.object) == (retrieved.id, retrieved.object) == ("tiny", "model")
+    assert listed.created == retrieved.created
     answer = served.request("POST", "/v1/tokenize", {"model": "tiny", "prompt": "All is grist"})
     assert answer.json["count"] == len(answer.json["tokens"]) > 1
 
@@ -143,6 +146,8 @@ def test_every_stream_is_in_the_journal_with_its_tokens_by_class(client: openai.
         ({"colour": "red"}, "colour"),
         ({"max_tokens": 10_000}, "messages"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
+        ({"logit_bias": {"1": 101}}, "logit_bias"),
+        ({"logit_bias": {"99999999": 1}}, "logit_bias"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"tools": [{"type": "function", "function": {"name": "grind"}}]}, "tools"),
         ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
@@ -165,12 +170,24 @@ def test_what_cannot_be_done_is_a_400_that_names_the_parameter(served: Rig, aske
 
 
 def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: Rig) -> None:
-    with pytest.raises(openai.NotFoundError):
+    with pytest.raises(openai.NotFoundError) as unknown:
         client.completions.create(model="unknown", prompt="x")
+    assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
+    with pytest.raises(openai.NotFoundError) as no_path:
+        client.moderations.create(input="x")
+    assert no_path.value.type == "invalid_request_error"
     with (
         pytest.raises(openai.AuthenticationError),
         openai.OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key="none") as stranger,
     ):
         stranger.chat.completions.create(model="tiny", messages=MESSAGES)
     assert served.request("POST", "/v1/completions", b"{").status == 400
-    assert served.request("POST", "/v1/completions", b'{"model": "tiny", "prompt": "\xff"}').status == 400
+    alone = served.request("POST", "/v1/completions", {"model": "tiny", "prompt": "x", "stream_options": {}})
+    assert (alone.status, alone.json["error"]["param"]) == (400, "stream_options")
+
+
+@pytest.mark.parametrize("broken", [b"\xff", rb"\ud800"])
+def test_text_that_is_no_unicode_is_a_400_that_says_where_it_stands(served: Rig, broken: bytes) -> None:
+    body = b'{"model": "tiny", "messages": [{"role": "user", "content": [{"type": "text", "text": "x%b"}]}]}' % broken
+    answer = served.request("POST", "/v1/chat/completions", body)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "messages[0].content[0].text")

@@ -82,27 +82,27 @@ class App:
                 return Answer(Reply(self._serving.metrics(key), text), "")
             raise NotFound("There is nothing at this path.")
         except GristmillError as error:
-            return Answer(_refusal(dialect or self._dialects["v2"], error), request.model if request else "")
+            return Answer(_refusal(dialect or self._dialects["v2"], error, path), request.model if request else "")
         except ClientLeft:
             raise
         except RecursionError:  # msgspec's, at a depth of about a thousand
             deep = Malformed("The body is nested too deeply to be read.")
-            return Answer(_refusal(dialect or self._dialects["v2"], deep), "")
+            return Answer(_refusal(dialect or self._dialects["v2"], deep, path), "")
         except Exception:
             logged_request_id.set(shown_id.decode())
             _log.exception("a request failed")
             bug = Internal("The gateway failed on this request; its log has the reason under the request id.")
-            return Answer(_refusal(dialect or self._dialects["v2"], bug), "")
+            return Answer(_refusal(dialect or self._dialects["v2"], bug, path), "")
 
 
-def _refusal(dialect: Dialect, error: GristmillError) -> Reply:
+def _refusal(dialect: Dialect, error: GristmillError, path: str) -> Reply:
     headers: list[Header] = [(b"content-type", b"application/json")]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s + 0.5))).encode()))
         headers.append((b"retry-after-ms", str(max(1, round(error.retry_after_s * 1e3))).encode()))
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    return Reply(dialect.error(error), tuple(headers), error.status)
+    return Reply(dialect.error(error, path), tuple(headers), error.status)
 
 
 async def _send(scope: Scope, send: Send, reply: Reply, request_id: bytes, model: str = "") -> None:

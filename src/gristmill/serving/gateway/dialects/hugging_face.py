@@ -35,7 +35,7 @@ class HuggingFace:
         job = PayloadJob(await request.body(), content_type)
         return await request.call(share, job, 1, _render)
 
-    def error(self, error: GristmillError) -> bytes:
+    def error(self, error: GristmillError, path: str) -> bytes:
         return error_body(error)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from gristmill.core.errors import GristmillError, Malformed, NotFound, Unprocessable
 from gristmill.core.routes import RouteVersion
 from gristmill.core.types import Signature
+from gristmill.serving.gateway.dialects.openai.errors import error_body
 from gristmill.serving.gateway.fit import Given, InputFit, check_structure
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.routing import Route
@@ -20,6 +21,7 @@ from gristmill.serving.wire.dtypes import BYTES
 from gristmill.serving.wire.tensors import to_json_values
 
 _MODEL = re.compile(r"/v1/models/(?P<name>.+?)(?::(?P<what>predict|explain))?").fullmatch
+_VERBS = (":predict", ":explain")
 _READABLE = frozenset(("application/json", "text/json"))
 
 
@@ -43,7 +45,8 @@ class KServeV1:
         name, _, adapter = match["name"].partition(":")
         share = request.route(name).pick(adapter=adapter or None)
         if match["what"] is None:
-            document = {"name": match["name"], "ready": share.pool.ready}
+            made_at = int(share.pool.version.created_at)
+            document = _model(match["name"], made_at, request) | {"name": match["name"], "ready": share.pool.ready}
             return Answer(Reply(msgspec.json.encode(document)), share.pool.version.model)
         request.content_type(_READABLE)
         body = _read(await request.body())
@@ -53,17 +56,23 @@ class KServeV1:
             return await request.call(share, ExplainJob(job, body.parameters), rows, _explanations)
         return await request.call(share, job, rows, _predictions)
 
-    def error(self, error: GristmillError) -> bytes:
+    def error(self, error: GristmillError, path: str) -> bytes:
         """KServe reads `error` as text, OpenAI's clients as an object; under /v1 it is OpenAI's unless predicting."""
-        return msgspec.json.encode({"error": error.message})
+        if path.endswith(_VERBS):
+            return msgspec.json.encode({"error": error.message})
+        return error_body(error)
 
 
 def _models(request: Request) -> Answer:
     """`data` is what OpenAI's clients read, `models` KServe's."""
     created = {name: _created(route) for route in request.routes() for name in (route.endpoint.name, *_adapted(route))}
-    names, tenant = list(created), request.key.tenant
-    data = [{"id": name, "object": "model", "created": at, "owned_by": tenant} for name, at in created.items()]
-    return Answer(Reply(msgspec.json.encode({"object": "list", "data": data, "models": names})), "")
+    data = [_model(name, at, request) for name, at in created.items()]
+    return Answer(Reply(msgspec.json.encode({"object": "list", "data": data, "models": list(created)})), "")
+
+
+def _model(name: str, created: int, request: Request) -> dict[str, Any]:
+    """As OpenAI's clients read it; `created`: seconds since 1970."""
+    return {"id": name, "object": "model", "created": created, "owned_by": request.key.tenant}
 
 
 def _created(route: Route) -> int:

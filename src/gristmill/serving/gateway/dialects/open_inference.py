@@ -58,7 +58,7 @@ class OpenInference:
             return _repository(request, match["name"], match["what"])
         raise NotFound(f"There is no {request.method} at this path.")
 
-    def error(self, error: GristmillError) -> bytes:
+    def error(self, error: GristmillError, path: str) -> bytes:
         return msgspec.json.encode({"error": error.message})
 
 

@@ -18,6 +18,6 @@ class Dialect(Protocol):
         """Answer a request whose caller is known. Raises GristmillError, which `error` then renders."""
         ...
 
-    def error(self, error: GristmillError) -> bytes:
-        """The dialect's own error object as JSON."""
+    def error(self, error: GristmillError, path: str) -> bytes:
+        """The dialect's own error object as JSON, in answer to a request at `path`."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from gristmill.core.errors import Malformed
@@ -22,17 +23,21 @@ class Prompts:
 
     def read(self, asked: GenerationRequest) -> Prompt:
         """Raises Malformed naming the field."""
+        self._check(asked.sampling.logit_bias, "logit_bias")
         if asked.messages is not None:
             return self._chat(asked)
         prompt = asked.prompt or ()
         tokens = self._tokenizer.encode(prompt) if isinstance(prompt, str) else list(prompt)
         if not tokens:
             raise Malformed("The prompt is empty: there is nothing to go on from.", field="prompt")
+        self._check(tokens, "prompt")
+        return Prompt(tokens, Kind.answer)
+
+    def _check(self, tokens: Iterable[int], field: str) -> None:
         strange = next((token for token in tokens if not 0 <= token < self._facts.vocabulary), None)
         if strange is not None:
-            raise Malformed(f"The prompt's token {strange} is not in the vocabulary of {self._facts.vocabulary}.",
-                            field="prompt", got=strange)  # fmt: skip
-        return Prompt(tokens, Kind.answer)
+            raise Malformed(f"The token {strange} of {field} is not in the vocabulary of {self._facts.vocabulary}.",
+                            field=field, got=strange)  # fmt: skip
 
     def _chat(self, asked: GenerationRequest) -> Prompt:
         if self._template is None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
-from gristmill.core.errors import GristmillError
+from gristmill.core.errors import GristmillError, NotFound
 from gristmill.core.generation import Delta, GenerationRequest, LanguageFacts, TokenUsage
 from gristmill.serving.gateway.dialects.openai.errors import error_event
 from gristmill.serving.gateway.generation.stream import Stream
@@ -37,7 +37,10 @@ def target(request: Request, model: str) -> Target:
     """`ENDPOINT`, `ENDPOINT@VERSION`, `ENDPOINT:ADAPTER`. Raises NotFound."""
     named, _, adapter = model.partition(":")
     name, _, version = named.partition("@")
-    share = request.route(name).pick(version or None, adapter or None)
+    try:
+        share = request.route(name).pick(version or None, adapter or None)
+    except NotFound as error:
+        raise NotFound(error.message, field="model", reason="model_not_found") from None
     return Target(model, share, adapter or None, share.pool.signature.language)
 
 

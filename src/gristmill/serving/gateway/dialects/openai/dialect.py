@@ -37,7 +37,7 @@ class OpenAI:
         except Unprocessable as error:  # OpenAI has no 422
             raise Malformed(error.message, **error.details) from error
 
-    def error(self, error: GristmillError) -> bytes:
+    def error(self, error: GristmillError, path: str) -> bytes:
         return error_body(error)
 
 

@@ -8,8 +8,7 @@ import msgspec
 
 from gristmill.core.errors import GristmillError
 
-_TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 404: "not_found_error",
-          429: "rate_limit_error"}  # fmt: skip
+_TYPES = {401: "authentication_error", 402: "insufficient_quota", 403: "permission_error", 429: "rate_limit_error"}
 
 
 def error_object(error: GristmillError) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from gristmill.core.errors import Malformed
 from gristmill.core.generation import Sampling
+from gristmill.serving.gateway.dialects.openai.broken_text import broken_place
 from gristmill.serving.gateway.dialects.openai.messages import Message
 
 Count = Annotated[int, Meta(ge=1)]
@@ -44,6 +45,10 @@ class _Common(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     min_p: Share = 0.0
     repetition_penalty: Annotated[float, Meta(gt=0, le=10)] = 1.0
     ignore_eos: bool = False
+
+    def __post_init__(self) -> None:
+        if self.stream_options is not None and not self.stream:
+            raise Malformed("stream_options needs stream to be true.", field="stream_options")
 
     def sampling(self) -> Sampling:
         """Raises Malformed where a biased token is no id."""
@@ -142,12 +147,15 @@ def read(body: bytes, kind: type[P]) -> P:
     except msgspec.ValidationError as error:
         raise _refused(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        place = broken_place(body)
+        if place is not None:
+            raise Malformed(f"Invalid {place!r}: the text is no valid Unicode.", field=place) from None
         raise Malformed(f"The body is not valid JSON: {error}.") from None
 
 
 def _refused(told: str) -> Malformed:
     place = _PLACE.search(told)
-    inside = place[1] if place else ""
+    inside = place[1].removesuffix("[...]") if place else ""
     reason = _PLACE.sub("", told)
     for pattern, sentence in ((_UNKNOWN, "Unknown parameter: {!r}."), (_MISSING, "Missing required parameter: {!r}.")):
         if found := pattern.search(reason):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
-from gristmill.core.errors import Malformed
+from gristmill.core.errors import GristmillError, Malformed
 from gristmill.core.generation import Delta, ToolCallDelta
 from gristmill.serving.gateway.dialects.openai.answering import Generations, now, target
 from gristmill.serving.gateway.dialects.openai.chat import generation
@@ -88,12 +89,23 @@ class Response(msgspec.Struct, forbid_unknown_fields=True):
 async def responses(request: Request) -> Answer | StreamedAnswer:
     asked = read(await request.body(), Response)
     at = target(request, asked.model)
-    generations = Generations(request, at, [generation(as_chat(asked), at)])
-    answer = ResponseAnswer(asked, request.record_id, generations)
-    if asked.stream:
-        return await generations.events(answer.event, answer.last_event, done=False)
-    await generations.whole(answer.add)
+    try:
+        generations = Generations(request, at, [generation(as_chat(asked), at)])
+        answer = ResponseAnswer(asked, request.record_id, generations)
+        if asked.stream:
+            return await generations.events(answer.event, answer.last_event, done=False)
+        await generations.whole(answer.add)
+    except GristmillError as error:
+        error.details["field"] = _as_input(error.details.get("field"), int(asked.instructions is not None))
+        raise
     return generations.reply(_json(answer.document("completed")))
+
+
+def _as_input(field: Any, before: int) -> Any:
+    """`messages[1].content` of the chat is `input[0].content` where one message, of the instructions, is before."""
+    if not isinstance(field, str) or not field.startswith("messages"):
+        return field
+    return re.sub(r"^messages(?:\[(\d+)\])?", lambda m: f"input[{int(m[1]) - before}]" if m[1] else "input", field)
 
 
 def as_chat(asked: Response) -> Chat:
