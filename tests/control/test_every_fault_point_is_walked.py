@@ -93,6 +93,9 @@ def test_after_a_death_at_any_point_everything_is_there_once(home: Path, point: 
             assert len(versions.list_versions(connection, BY.tenant)) == 1
             found = check(connection)
             (budget,) = report(connection, BY.tenant, "budget")["rows"]
+            unsettled = [row["quantity"] for row in report(connection, BY.tenant, "unpriced")["rows"]
+                         if row["account"] == "unsettled"]  # fmt: skip
+        assert unsettled == [LEASED / 10**6]
         assert (budget["unsettled_micro"], budget["leased_micro"]) == (LEASED, 0)
         assert (found.problems, found.usage_records) == ([], RECORDS)
     finally:

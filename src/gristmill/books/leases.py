@@ -114,6 +114,14 @@ def unsettled(connection: Connection, tenant: str, budget: Budget, now: float) -
     return int(connection.execute(query).scalar_one())
 
 
+def unsettled_by_place(connection: Connection, tenant: str) -> dict[tuple[str, str], int]:
+    """Micro-units by (place, currency), of all time."""
+    query = select(leases.c.place, leases.c.currency, func.sum(leases.c.unsettled_micro))
+    query = query.where(leases.c.tenant == tenant, leases.c.unsettled_micro > 0)
+    rows = connection.execute(query.group_by(leases.c.place, leases.c.currency).order_by(leases.c.place))
+    return {(place, currency): int(micro) for place, currency, micro in rows}
+
+
 def _from(tenant: str, budget: Budget) -> tuple[ColumnElement[bool], ...]:
     return leases.c.tenant == tenant, leases.c.place == budget.place, leases.c.currency == budget.currency
 
