@@ -60,7 +60,7 @@ def with_wine(running: Platform, wine_csv: Path, folder: Path, versions: int = 2
 
 
 def endpoint_state(running: Platform, name: str) -> str:
-    return str(running.json("endpoints", "show", name)["state"])
+    return str(running.client().endpoints.get(name)["state"])
 
 
 @pytest.fixture(scope="session")

@@ -126,7 +126,7 @@ class Platform:
         def known() -> bool:
             snapshot = read_snapshot(self.home / "routes.msgpack")
             told = any(budget.place == place for budget in snapshot.budgets)
-            return told and all(one["revision"] >= snapshot.revision for one in self.json("status")["gateways"])
+            return told and all(one["revision"] >= snapshot.revision for one in self.client().platform.status()["gateways"])
 
         eventually(known, 10)
 

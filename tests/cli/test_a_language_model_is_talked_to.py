@@ -72,7 +72,7 @@ def test_tokens_stand_in_the_books_by_class(running: Platform) -> None:
 
 def test_the_operator_sees_how_fast_it_writes(running: Platform) -> None:
     running.cli("chat", "tiny", "How many sacks?", "--max-tokens", "5")
-    figures = eventually(lambda: running.json("endpoints", "show", "tiny")["written"], 15)
+    figures = eventually(lambda: running.client().endpoints.get("tiny")["written"], 15)
     assert 0 < figures["first_token_s"]["p50"] <= figures["first_token_s"]["p95"]
     assert 0 < figures["per_token_s"]["p50"] <= figures["per_token_s"]["p95"]
     assert figures["energy"]["joules_per_1000_tokens"] > 0
@@ -104,7 +104,7 @@ def test_a_text_is_written_where_a_hard_budget_pays_for_its_longest_answer(runni
         assert getattr(ask(), "status_code", 200) == 402  # to the end of the context
 
     def used() -> list[dict[str, int]]:
-        rows = running.json("books", "report", "budget")["rows"]
+        rows = running.client().books.report("budget")["rows"]
         return [row for row in rows if row["budget"] == "project:atlas" and row["used_micro"]]
 
     (row,) = eventually(used, 15, "it is not in the books")

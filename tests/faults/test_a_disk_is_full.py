@@ -51,7 +51,7 @@ def test_a_full_disk_under_the_journal_refuses_clearly_and_serving_recovers_with
         assert {failure.split()[0] for failure in load.failures} == {"507"}
         assert "disk is full" in load.failures[0]
         check = eventually(
-            lambda: (done := running.json("books", "check"))["usage_records"] >= len(load.answered) and done, 15
+            lambda: (done := running.client().books.check())["usage_records"] >= len(load.answered) and done, 15
         )
         assert check["problems"] == []
 
@@ -64,7 +64,7 @@ def test_a_full_disk_under_a_checkpoint_fails_the_run_clearly_and_it_resumes_whe
         running.cli("data", "add", "wine", str(wine_csv), "--task", "tabular-classification")
         recipe = write_recipe(tmp_path / "long.yaml", training={"epochs": 600, "batch_size": 8, "seed": 3})
         run = running.json("train", str(recipe))["id"]
-        eventually(lambda: running.json("runs", "show", run)["progress"].get("step", 0) > 0, 30)
+        eventually(lambda: running.client().runs.get(run)["progress"].get("step", 0) > 0, 30)
         junk = fill(disk)
         ended = eventually(lambda: _ended(running, run), 60)
         assert ended["state"] == "failed"
@@ -75,5 +75,5 @@ def test_a_full_disk_under_a_checkpoint_fails_the_run_clearly_and_it_resumes_whe
 
 
 def _ended(running: Platform, run: str) -> dict[str, str] | None:
-    document = running.json("runs", "show", run)
+    document = running.client().runs.get(run)
     return document if document["state"] in ("succeeded", "failed") else None

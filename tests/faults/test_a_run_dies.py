@@ -28,19 +28,19 @@ def test_kill_9_of_a_run_at_random_moments_resumes_to_the_same_weights(wine_plat
 
 def _killed(running: Platform, run: str, after_s: float) -> bool:
     """Kill the run's living attempt some time after it has made a step; False when its result was written first."""
-    attempt = running.json("runs", "show", run)["attempt"]
+    attempt = running.client().runs.get(run)["attempt"]
     eventually(lambda: _ended(running, run) or _stepping(running, run, attempt), 40)
     time.sleep(after_s)
     try:
         os.kill(running.pid_of(f"runs/{run}"), signal.SIGKILL)
     except (AssertionError, ProcessLookupError):
         return False
-    eventually(lambda: _ended(running, run) or running.json("runs", "show", run)["attempt"] > attempt, 30)
-    return bool(running.json("runs", "show", run)["attempt"] > attempt)
+    eventually(lambda: _ended(running, run) or running.client().runs.get(run)["attempt"] > attempt, 30)
+    return bool(running.client().runs.get(run)["attempt"] > attempt)
 
 
 def _stepping(running: Platform, run: str, attempt: int) -> bool:
-    document = running.json("runs", "show", run)
+    document = running.client().runs.get(run)
     return (
         document["attempt"] == attempt
         and document["progress"].get("attempt", attempt) == attempt
@@ -49,7 +49,7 @@ def _stepping(running: Platform, run: str, attempt: int) -> bool:
 
 
 def _ended(running: Platform, run: str) -> dict[str, Any] | None:
-    document = running.json("runs", "show", run)
+    document = running.client().runs.get(run)
     return document if document["state"] in ("succeeded", "failed") else None
 
 
