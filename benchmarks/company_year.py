@@ -31,11 +31,11 @@ from gristmill.books.invoice import invoice
 from gristmill.books.posting import post, reverse
 from gristmill.books.rate_cards import set_rate
 from gristmill.books.records import Connection
-from gristmill.books.reports.periods import begin, month_of
 from gristmill.books.reports.report import REPORTS, report
 from gristmill.books.rerate import rerate
 from gristmill.books.usage import post_usage
 from gristmill.core.budgets import BudgetPeriod
+from gristmill.core.periods import begin, month_of
 from gristmill.core.reports import Breakdown, ExportForm, ReportName
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse, UsageRecord
 from gristmill.store.database import Database

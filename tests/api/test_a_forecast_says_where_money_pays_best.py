@@ -246,8 +246,8 @@ def test_a_table_is_read_as_it_was_published(published: Path, capsys: Any) -> No
     [
         (["--served-tokens", "-1"], "served-tokens"),
         (["--served-tokens", "inf"], "no number"),
-        (["--at", "tokens=many"], "no number"),
-        (["--target", "inf"], "no number"),
+        (["--at", "tokens=many"], "no NAME=NUMBER"),
+        (["--target", "inf"], "no NAME=NUMBER"),
         (["--cost", "1e-6"], "no price"),
         (["--budget", "much"], "budget"),
     ],

@@ -15,12 +15,12 @@ from gristmill.books import events
 from gristmill.books.posting import post, reverse
 from gristmill.books.rate_cards import set_rate
 from gristmill.books.reports import pictures, tables
-from gristmill.books.reports.periods import begin, end, months
 from gristmill.books.reports.rate_change import proposal
 from gristmill.books.reports.report import REPORTS, report, report_of_all
 from gristmill.books.reports.scope import Quality
 from gristmill.books.usage import post_usage
 from gristmill.core.errors import Unprocessable
+from gristmill.core.periods import begin, end, months
 from gristmill.core.reports import Breakdown, ReportName
 from gristmill.store.database import Database
 from tests.books.histories import NOON, TENANT, dataset, hours, in_memory, made, replica, run, usage

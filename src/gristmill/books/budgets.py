@@ -9,10 +9,10 @@ from sqlalchemy import Delete, Select, delete, insert, select
 
 from gristmill.books import accounts, records
 from gristmill.books.records import Connection
-from gristmill.books.reports.periods import DAY_S, begin, month_of
 from gristmill.core.budgets import BudgetPeriod
 from gristmill.core.errors import NotFound, Unprocessable
 from gristmill.core.money import format_micro, parse_money
+from gristmill.core.periods import DAY_S, begin, month_of
 from gristmill.store.tables import budgets, endpoints, keys
 
 TENANT = "tenant"

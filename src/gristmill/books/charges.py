@@ -9,7 +9,7 @@ from gristmill.books import rate_cards, records
 from gristmill.books.corrections import corrections
 from gristmill.books.rate_cards import Rate
 from gristmill.books.records import Connection, Row
-from gristmill.books.reports.periods import month_of
+from gristmill.core.periods import month_of
 
 _ACCOUNT = "receivable:"
 _BY = ("account", "item", "unit", "rate", "endpoint", "version", "currency")

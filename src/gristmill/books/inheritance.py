@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from msgspec.structs import replace
@@ -13,19 +12,7 @@ from gristmill.books import accounts
 from gristmill.books.accounts import input_kind
 from gristmill.books.book import Book
 from gristmill.books.ledger import Posting, transfer
-from gristmill.core.errors import Unprocessable
 from gristmill.core.money import split_largest_remainder
-
-
-def share_of(text: str) -> Fraction:
-    """`0.25` → 1/4. Raises Unprocessable unless it is more than 0 and at most 1."""
-    try:
-        share = Decimal(text)
-    except InvalidOperation:
-        share = Decimal("NaN")
-    if not share.is_finite() or not 0 < share <= 1:
-        raise Unprocessable(f"A share should be more than 0 and at most 1, and is {text!r}.", field="share", got=text)
-    return Fraction(share)
 
 
 def inherited(book: Book, child: str, parent: str, share: Fraction, before: Sequence[Posting] = ()) -> list[Posting]:

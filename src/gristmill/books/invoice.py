@@ -7,9 +7,9 @@ from typing import Any
 
 from gristmill.books.charges import Charge, charges, invoice_number
 from gristmill.books.records import Connection
-from gristmill.books.reports.periods import month as period_of
 from gristmill.core.clock import iso
 from gristmill.core.money import MICRO, minor_units
+from gristmill.core.periods import month as period_of
 
 
 def invoice(connection: Connection, tenant: str, month: str) -> dict[str, Any]:

@@ -7,8 +7,7 @@ Two more are kept alike: grams of CO2 a kWh (`emissions`), and what a unit of a 
 from __future__ import annotations
 
 import math
-import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from gristmill.books import records
@@ -17,15 +16,14 @@ from gristmill.books.records import Connection
 from gristmill.books.units import base_units
 from gristmill.core.errors import Unprocessable
 from gristmill.core.ids import derived_id
-from gristmill.core.money import CURRENCIES, LARGEST, price_of
+from gristmill.core.money import CURRENCIES, price_of
+from gristmill.core.prices import parse_grams, parse_price
 from gristmill.core.types import Basis
 
 COST, PRICE, EMISSIONS, EXCHANGE = "cost", "price", "emissions", "exchange"
 CARDS = (COST, PRICE, EMISSIONS, EXCHANGE)
 ELECTRICITY = "energy.electricity"
 GRAM = "g"  # in a rate's place of the currency: grams of CO2
-_MOST_PLACES = 18
-_GRAMS = re.compile(r"\s*([0-9.]+)\s*g\s*")
 
 
 class Rate(NamedTuple):
@@ -165,11 +163,10 @@ def _terms(card: str, item: str, unit: str, price: str) -> tuple[str, str]:
                             field="item", got=item)  # fmt: skip
     if card != EMISSIONS:
         return parse_price(price)
-    grams = _GRAMS.fullmatch(price)
-    if item != ELECTRICITY or grams is None:
+    if item != ELECTRICITY:
         raise Unprocessable(f"Emissions are grams of CO2 by kWh of {ELECTRICITY}: write them as in 445g.",
                             field="price", got=price)  # fmt: skip
-    return parse_price(f"{grams[1]}USD")[0], GRAM
+    return parse_grams(price), GRAM
 
 
 def _check_exchange(others: list[Rate], item: str, currency: str, price: str) -> None:
@@ -183,24 +180,3 @@ def _check_exchange(others: list[Rate], item: str, currency: str, price: str) ->
         )  # fmt: skip
     if not Decimal(price):
         raise Unprocessable(f"An exchange rate of {item} should be more than 0.", field="price", got=price)
-
-
-def parse_price(price: str) -> tuple[str, str]:
-    """`0.05USD` → ("0.05", "USD"): exact, also below a micro-unit; 18 places at most. Raises Unprocessable."""
-    text = price.replace("_", "").replace(" ", "")
-    number, currency = text[:-3], text[-3:].upper()
-    try:
-        value = Decimal(number)
-    except InvalidOperation:
-        raise Unprocessable(
-            f"{price!r} is not a price: write a number and a currency, as in 0.05USD.", field="price", got=price
-        ) from None
-    if currency not in CURRENCIES:
-        raise Unprocessable(f"{currency!r} is not a known currency: use an ISO 4217 code such as USD or EUR.",
-                            field="price", got=price)  # fmt: skip
-    if not value.is_finite() or value < 0:
-        raise Unprocessable(f"{price!r} is not a price: it should be 0 or more and finite.", field="price", got=price)
-    if value > LARGEST or -int(value.as_tuple().exponent) > _MOST_PLACES:
-        raise Unprocessable(f"{price!r} is not a price: it should be at most {LARGEST:,}, with {_MOST_PLACES} decimal "
-                            f"places at most.", field="price", got=price)  # fmt: skip
-    return format(value, "f"), currency

@@ -10,6 +10,7 @@ import typer
 from gristmill.core.errors import GristmillError
 from gristmill.core.ids import parse_reference
 from gristmill.core.money import parse_money
+from gristmill.core.periods import begin, month
 
 
 def checked(check: Callable[[str], Any]) -> Callable[[str], str]:
@@ -71,3 +72,7 @@ Cost = Annotated[
     typer.Option("--cost", metavar="AMOUNT", help="What it cost, as in 120USD.", parser=checked(parse_money)),
 ]
 reference_parser = checked(_whole_reference)
+money_parser = checked(parse_money)
+month_parser = checked(month)
+moment_parser = checked(lambda text: begin(text, "this"))
+Amount = Annotated[str, typer.Option(metavar="AMOUNT", help="How much, as in 12USD.", parser=money_parser)]

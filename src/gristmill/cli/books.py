@@ -11,12 +11,15 @@ import msgspec
 import typer
 
 from gristmill.cli import books_budgets, books_costing, books_inputs
+from gristmill.cli.arguments import checked, moment_parser, month_parser
 from gristmill.cli.books_views import check_view, entries_view, invoice_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.output import AsJson, show
+from gristmill.core.prices import parse_grams, parse_price, parse_proposal
 from gristmill.core.reports import Breakdown, ReportName
 
+_EMISSIONS = "emissions"  # the card whose prices are grams
 app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.")
 for command in (
     books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
@@ -49,8 +52,16 @@ class ExportFormat(StrEnum):
 Model = Annotated[str | None, typer.Option("--model", help="Only this model.")]
 Endpoint = Annotated[str | None, typer.Option("--endpoint", help="Only this endpoint.")]
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Of this tenant's books (an admin's key).")]
-Since = Annotated[str | None, typer.Option("--from", "--since", help="From this month or day on: 2026-11, 2026-11-23.")]
-Until = Annotated[str | None, typer.Option("--to", "--until", help="To the end of this month or day.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        "--from", "--since", metavar="DAY", help="From this month or day on: 2026-11, 2026-11-23.", parser=moment_parser
+    ),
+]
+Until = Annotated[
+    str | None,
+    typer.Option("--to", "--until", metavar="DAY", help="To the end of this month or day.", parser=moment_parser),
+]
 
 
 @app.command("show")
@@ -85,7 +96,12 @@ def report(
     tenant: Tenant = None,
     by: Annotated[Breakdown | None, typer.Option(help="Break it down: margin by any, what flows by month.")] = None,
     propose: Annotated[
-        list[str] | None, typer.Option(help="A rate to try (report rate-change): compute.cpu=0.03USD/core_hour.")
+        list[str] | None,
+        typer.Option(
+            metavar="RATE",
+            help="A rate to try (report rate-change): compute.cpu=0.03USD/core_hour.",
+            parser=checked(parse_proposal),
+        ),
     ] = None,
     form: Annotated[ReportFormat, typer.Option("--format", help="As what.")] = ReportFormat.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file.")] = None,
@@ -112,7 +128,7 @@ def report(
 
 @app.command()
 def invoice(
-    month: Annotated[str, typer.Option(help="Of which month, as in 2026-11.")],
+    month: Annotated[str, typer.Option(metavar="MONTH", help="Of which month, as in 2026-11.", parser=month_parser)],
     tenant: Tenant = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to this .html or .pdf.")] = None,
     as_json: AsJson = False,
@@ -134,14 +150,22 @@ def rates(
     price: Annotated[str | None, typer.Option(help="The price of one unit, as in 0.05USD.")] = None,
     unit: Annotated[str | None, typer.Option(help="The unit, as in core_hour.")] = None,
     card: Annotated[str, typer.Option(help="The rate card: cost, price, emissions, exchange.")] = "cost",
-    valid_from: Annotated[str | None, typer.Option("--from", help="Valid from then on; from now on otherwise.")] = None,
-    valid_to: Annotated[str | None, typer.Option("--to", help="Valid until then; without end otherwise.")] = None,
+    valid_from: Annotated[
+        str | None,
+        typer.Option("--from", metavar="DAY", help="Valid from then on; from now on otherwise.", parser=moment_parser),
+    ] = None,
+    valid_to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="DAY", help="Valid until then; without end otherwise.", parser=moment_parser),
+    ] = None,
     note: Annotated[str, typer.Option(help="Where the price comes from.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """List the rates, or set one with --item, --price and --unit; old rates keep their time."""
     if (item is None, price is None, unit is None) not in ((True,) * 3, (False,) * 3):
         raise typer.BadParameter("--item, --price and --unit belong together.")
+    if price is not None:
+        checked(parse_grams if card == _EMISSIONS else parse_price)(price)
     with connect() as client:
         document: Any = (
             client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note, valid_from=valid_from,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from gristmill.cli.arguments import moment_parser, money_parser
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, show, table
@@ -16,10 +17,13 @@ Place = Annotated[str, typer.Argument(help="tenant, key:ID, project:NAME, model:
 
 def set_budget(
     on: Place,
-    amount: Annotated[str, typer.Argument(help="How much, as in 120USD.")],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="How much, as in 120USD.", parser=money_parser)],
     period: Annotated[BudgetPeriod, typer.Option(help="Once, or anew with each month.")] = BudgetPeriod.total,
     begins: Annotated[
-        str | None, typer.Option("--from", help="What is used from this day on counts; today otherwise.")
+        str | None,
+        typer.Option(
+            "--from", metavar="DAY", help="What is used from this day on counts; today otherwise.", parser=moment_parser
+        ),
     ] = None,
     hard: Annotated[
         bool, typer.Option("--hard", help="Refuse requests (402) that it has no money for; otherwise it is watched.")

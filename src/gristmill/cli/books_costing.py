@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
+from gristmill.cli.arguments import Version, checked, moment_parser, reference_parser
 from gristmill.cli.books_views import rows_view
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show
-
-Version = Annotated[str, typer.Argument(help="The version, as in digits@2.")]
+from gristmill.core.prices import parse_share
 
 
 class Spread(StrEnum):
@@ -60,8 +60,14 @@ def write_down(
 
 def inherit(
     version: Version,
-    parent: Annotated[str, typer.Option("--from", help="The version it was made from.")],
-    share: Annotated[str, typer.Option(help="The share of its parent's cost, as in 0.25.")],
+    parent: Annotated[
+        str,
+        typer.Option("--from", metavar="NAME@VERSION", help="The version it was made from.", parser=reference_parser),
+    ],
+    share: Annotated[
+        str,
+        typer.Option(metavar="SHARE", help="The share of its parent's cost, as in 0.25.", parser=checked(parse_share)),
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Let a version take over a share of what its parent cost."""
@@ -72,7 +78,9 @@ def inherit(
 
 def capitalise(
     run: Annotated[str, typer.Argument(help="The run's id.")],
-    version: Annotated[str, typer.Option("--on", help="The version, as in digits@2.")],
+    version: Annotated[
+        str, typer.Option("--on", metavar="NAME@VERSION", help="As in digits@2.", parser=reference_parser)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Count a run that made nothing (a failed try, a trial) as part of a version's R&D."""
@@ -82,7 +90,9 @@ def capitalise(
 
 
 def rerate(
-    since: Annotated[str, typer.Option("--from", help="From this month, day or moment on.")],
+    since: Annotated[
+        str, typer.Option("--from", metavar="DAY", help="From this month, day or moment on.", parser=moment_parser)
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would change.")] = False,
     as_json: AsJson = False,
 ) -> None:

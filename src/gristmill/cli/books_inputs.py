@@ -7,14 +7,17 @@ from typing import Annotated
 
 import typer
 
+from gristmill.cli.arguments import Amount, moment_parser, money_parser
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show
 
 On = Annotated[
     str, typer.Option(help="On what: a run's id, NAME@VERSION, a model's or dataset's name, or team (shared).")
 ]
-Amount = Annotated[str, typer.Option(help="How much, as in 12USD.")]
-At = Annotated[str | None, typer.Option("--at", help="When, as in 2026-11-23; now otherwise.")]
+At = Annotated[
+    str | None,
+    typer.Option("--at", metavar="DAY", help="When, as in 2026-11-23; now otherwise.", parser=moment_parser),
+]
 Id = Annotated[str | None, typer.Option("--id", help="The work's own id: told twice, it counts once.")]
 
 
@@ -29,7 +32,10 @@ def hours(
     hours: Annotated[float, typer.Option(min=0.0, help="How many hours.")],
     on: On,
     rate: Annotated[
-        str | None, typer.Option(help="What an hour costs, as in 80USD; the rate card's otherwise.")
+        str | None,
+        typer.Option(
+            metavar="AMOUNT", help="What an hour costs, as in 80USD; the rate card's otherwise.", parser=money_parser
+        ),
     ] = None,
     at: At = None,
     id_: Id = None,

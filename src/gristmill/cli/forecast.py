@@ -17,6 +17,7 @@ from gristmill.cli.forecast_views import forecast_view
 from gristmill.cli.output import AsJson, show
 from gristmill.client.sync import Client
 from gristmill.core.errors import Unprocessable
+from gristmill.core.forecasting import Input, parse_figure
 from gristmill.core.money import MICRO, parse_money
 
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?) ?([KMGBTkmgbt]?)")
@@ -29,9 +30,16 @@ def forecast(
         str | None, typer.Option(help="What one more budget buys, as in 500USD.", parser=checked(parse_money))
     ] = None,
     target: Annotated[str | None, typer.Option(help="What a quality takes: accuracy=0.95, or a loss of a CSV.")] = None,
-    at: Annotated[list[str] | None, typer.Option(help="Forecast there, as in rows=5000; from the best run on.")] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="Forecast there, as in rows=5000; from the best run on.",
+            parser=checked(parse_figure),
+        ),
+    ] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option(help="An input: rows, parameters, passes, people; the first three otherwise.")
+        list[Input] | None, typer.Option(help="An input: rows, parameters, passes, people; the first three otherwise.")
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Write the recipes of the runs that would decide here.")] = None,
     data: Annotated[Path | None, typer.Option("--csv", exists=True, help="Runs from elsewhere, one a line.")] = None,
@@ -53,6 +61,8 @@ def forecast(
     form = None if picture is None else _form(picture)
     if (model is None) == (data is None):
         raise typer.BadParameter("Name a model, or a file with --csv.")
+    if target is not None:
+        _check_target(target, of_model=model is not None)
     with connect() as client:
         if data is not None:
             if x is None or y is None:
@@ -87,7 +97,7 @@ def _question(data: Path, x: str, y: str, at: list[str], costs: list[str], uniqu
     names = [name.strip() for name in x.split(",")]
     columns = _columns(data, [*names, y, *([unique] if unique else [])])
     asked: dict[str, Any] = {"columns": columns, "x": names, "y": y, "costs": [_cost(one) for one in costs]}
-    asked["at"] = {name: _number(value, "at") for name, _, value in (one.partition("=") for one in at)}
+    asked["at"] = dict(map(parse_figure, at))
     return asked | ({"unique": unique, "seen": names[-1]} if unique else {})
 
 
@@ -160,6 +170,11 @@ def _number(text: str, field: str) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"{text!r} is no number (--{field}).")
     return value
+
+
+def _check_target(text: str, of_model: bool) -> None:
+    """Of a model a metric's value (accuracy=0.95); of a CSV a loss, its column's name before it or not."""
+    checked(parse_figure)(text if of_model or "=" in text else f"loss={text}")
 
 
 def _form(picture: Path) -> str:

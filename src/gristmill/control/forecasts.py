@@ -12,6 +12,7 @@ from gristmill.books.forecast.question import Cost, Question
 from gristmill.books.reports.scope import Quality, Scope
 from gristmill.control.qualities import qualities
 from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.forecasting import Input, parse_figure
 from gristmill.core.money import MICRO, parse_money
 from gristmill.registry import versions
 from gristmill.registry.versions import Version
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 Document = dict[str, Any]
 ERROR = "error"
-USUAL = ("rows", "parameters", "passes")
-PEOPLE = "people"
+PEOPLE = Input.people.value
+USUAL = tuple(one.value for one in Input if one != PEOPLE)
 _LEAST_VALUES = 3
 _ROWS, _PASSES = (0.125, 0.25, 0.5, 1.0), (0.5, 1.0, 2.0)  # of a planned run, over the most and the best so far
 _COMPUTE = ("compute", "energy")
@@ -78,7 +79,8 @@ def history(platform: Platform, tenant: str, model: str, wanted: Wanted) -> Hist
     columns: dict[str, list[float | None]] = {name: [one.inputs[name] for one in attempts] for name in names}
     question = Question(
         columns=columns | {ERROR: [one.error for one in attempts]},
-        x=names, y=ERROR, at=_at(wanted.at), costs=_costs(attempts, spending, names), currency=spending.currency,
+        x=names, y=ERROR, at=dict(map(parse_figure, wanted.at)),
+        costs=_costs(attempts, spending, names), currency=spending.currency,
         budget=_budget(wanted.budget, spending.currency), target=_target(wanted.target, tested[0]),
         candidates=_candidates(attempts, names),
     )  # fmt: skip
@@ -126,8 +128,8 @@ def _inputs(model: str, attempts: Sequence[Attempt], asked: Iterable[str]) -> tu
     wanted = tuple(asked) or USUAL
     names, notes = [], []
     for name in wanted:
-        if name not in (*USUAL, PEOPLE):
-            raise Unprocessable(f"There is no input {name!r}: there are {', '.join((*USUAL, PEOPLE))}.", field="inputs")
+        if name not in tuple(Input):
+            raise Unprocessable(f"There is no input {name!r}: there are {', '.join(Input)}.", field="inputs")
         values = {one.inputs[name] for one in attempts}
         if name == PEOPLE and (0.0 in values or len(values) < _LEAST_VALUES):
             raise Unprocessable(
@@ -231,22 +233,10 @@ def _target(text: str | None, quality: Quality) -> float | None:
     """`accuracy=0.95` → an error of 0.05."""
     if text is None:
         return None
-    name, value = _pair(text, "target")
+    name, value = parse_figure(text)
     if name != quality.metric:
         raise Unprocessable(f"The versions are tested by {quality.metric}: say the target as {quality.metric}=VALUE.")
     return 1 - value if quality.higher_is_better else value
-
-
-def _at(texts: Iterable[str]) -> dict[str, float]:
-    return dict(_pair(text, "at") for text in texts)
-
-
-def _pair(text: str, field: str) -> tuple[str, float]:
-    name, _, value = text.partition("=")
-    try:
-        return name.strip(), float(value)
-    except ValueError:
-        raise Unprocessable(f"{text!r} is no NAME=NUMBER, as in accuracy=0.95 or rows=5000.", field=field) from None
 
 
 def _total(by: dict[str, float]) -> float:

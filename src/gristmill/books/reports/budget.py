@@ -8,10 +8,10 @@ from typing import Any
 from gristmill.books import leases
 from gristmill.books.budgets import Budget, list_budgets
 from gristmill.books.burn import Exhaustion, exhaustion
-from gristmill.books.reports.periods import DAY_S, day_of, month_of
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import found, share
 from gristmill.core.budgets import BudgetPeriod
+from gristmill.core.periods import DAY_S, day_of, month_of
 
 _BURN_DAYS = 28  # whole weeks
 _FARTHEST_DAYS = 36_500

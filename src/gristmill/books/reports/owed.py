@@ -15,9 +15,9 @@ from typing import NamedTuple
 from gristmill.books import rate_cards
 from gristmill.books.rate_cards import EXCHANGE, Rate
 from gristmill.books.records import Row
-from gristmill.books.reports.periods import DAY_S
 from gristmill.books.reports.scope import Scope
 from gristmill.core.money import MICRO
+from gristmill.core.periods import DAY_S
 
 _ACCOUNT = "receivable:"
 _BY = ("version", "account")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -11,19 +10,18 @@ from typing import Any
 
 from gristmill.books import rate_cards
 from gristmill.books.accounts import MEMORANDUM
-from gristmill.books.rate_cards import COST, PRICE, Rate, parse_price
+from gristmill.books.rate_cards import COST, PRICE, Rate
 from gristmill.books.records import Row
-from gristmill.books.reports.periods import DAY_S
 from gristmill.books.reports.records import first_and_last_day, lines_of_day
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import Cells, found
 from gristmill.books.units import base_item, base_units
-from gristmill.core.errors import Unprocessable
+from gristmill.core.periods import DAY_S
+from gristmill.core.prices import parse_proposal
 from gristmill.core.types import Basis
 
 _ACCOUNTS = ("inputs:", "revenue:")  # whose lines hold every quantity once, as a credit
 _BY = ("account", "item", "unit", "rate", "endpoint", "model", "currency")
-_PROPOSAL = re.compile(r"(?P<item>[^=]+)=(?P<price>[^/]+)/(?P<unit>\w+)")
 _NOTES = (
     "old: as the books stand. new: the same quantities by the rates proposed, and by those known by now for the rest. "
     "change = new - old; nothing is posted.",
@@ -63,15 +61,10 @@ def report(scope: Scope) -> dict[str, Any]:
 
 def proposal(text: str) -> Rate:
     """`compute.cpu=0.031USD/core_hour` → a rate of all times that nobody stored. Raises Unprocessable."""
-    match = _PROPOSAL.fullmatch(text.strip())
-    if match is None:
-        raise Unprocessable(f"{text!r} proposes no rate: write ITEM=PRICE/UNIT, as in compute.cpu=0.031USD/core_hour.",
-                            field="propose", got=text)  # fmt: skip
-    base_units(match["item"], match["unit"])
-    price, currency = parse_price(match["price"])
-    card = PRICE if match["item"].startswith("serving.") else COST
-    return Rate(f"proposed:{text}", card, match["item"], match["unit"], price, currency, Basis.assumed.value, 0.0, None,
-                0.0, "proposed")  # fmt: skip
+    item, price, currency, unit = parse_proposal(text)
+    base_units(item, unit)
+    card = PRICE if item.startswith("serving.") else COST
+    return Rate(f"proposed:{text}", card, item, unit, price, currency, Basis.assumed.value, 0.0, None, 0.0, "proposed")
 
 
 def _lines(scope: Scope, known: Sequence[Rate]) -> Iterator[tuple[Row, float]]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, or_, select
 
 from gristmill.books.records import Connection, Row
-from gristmill.books.reports.periods import DAY_S
+from gristmill.core.periods import DAY_S
 from gristmill.store.tables import balances, events, postings
 
 _PEOPLE = "inputs:people"

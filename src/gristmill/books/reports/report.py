@@ -25,10 +25,10 @@ from gristmill.books.reports import (
     unit_cost,
     unpriced,
 )
-from gristmill.books.reports.periods import DAY_S, begin, end, months
 from gristmill.books.reports.records import first_and_last_day
 from gristmill.books.reports.scope import Filters, Scope
 from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.periods import DAY_S, begin, end, months
 from gristmill.core.reports import Breakdown, ReportName
 
 Document = dict[str, Any]

@@ -6,10 +6,11 @@ import msgspec
 
 from gristmill.books.book import Book
 from gristmill.books.events import Event
-from gristmill.books.inheritance import inherited, share_of
+from gristmill.books.inheritance import inherited
 from gristmill.books.ledger import Posting
 from gristmill.books.rules.payload import read
 from gristmill.core.errors import Unprocessable
+from gristmill.core.prices import parse_share
 
 
 class CostInherited(msgspec.Struct, frozen=True):
@@ -23,7 +24,7 @@ def postings(event: Event, book: Book) -> list[Posting]:
     said = read(event, CostInherited)
     if said.version == said.parent or book.retired(said.version):
         raise Unprocessable(f"{said.version} cannot inherit from {said.parent}: nothing was posted.", field="version")
-    lines = inherited(book, said.version, said.parent, share_of(said.share))
+    lines = inherited(book, said.version, said.parent, parse_share(said.share))
     if not lines:
         raise Unprocessable(f"{said.parent} has no cost left that {said.version} could inherit: nothing was posted.",
                             field="parent")  # fmt: skip

@@ -11,10 +11,10 @@ from gristmill.books.book import Book
 from gristmill.books.events import Event
 from gristmill.books.exchange import paid
 from gristmill.books.ledger import Posting, check_amount
-from gristmill.books.rate_cards import parse_price
 from gristmill.books.rules.payload import read
 from gristmill.core.errors import Unprocessable
 from gristmill.core.money import price_of
+from gristmill.core.prices import parse_price
 
 
 class DataPaid(msgspec.Struct, frozen=True):

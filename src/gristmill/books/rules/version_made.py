@@ -10,11 +10,12 @@ from gristmill.books import accounts
 from gristmill.books.book import Book
 from gristmill.books.dataset_shares import shares
 from gristmill.books.events import DEFAULT_EXPECTED_UNITS, Event
-from gristmill.books.inheritance import inherited, share_of
+from gristmill.books.inheritance import inherited
 from gristmill.books.ledger import Posting, memorandum
 from gristmill.books.moving import moved, moved_run
 from gristmill.books.rules.payload import read
 from gristmill.core.errors import Unprocessable
+from gristmill.core.prices import parse_share
 from gristmill.core.types import Basis
 
 
@@ -43,7 +44,7 @@ def postings(event: Event, book: Book) -> list[Posting]:
     for dataset in dict.fromkeys(said.datasets):
         lines += shares(book, dataset, version, said.model, drawn)
     if said.parent is not None and said.inherits is not None:
-        lines += inherited(book, version, said.parent, share_of(said.inherits), lines)
+        lines += inherited(book, version, said.parent, parse_share(said.inherits), lines)
     basis = Basis.assumed if said.expected_units is None else Basis.modelled
     expected = memorandum(accounts.expected_units(version), said.expected_units or DEFAULT_EXPECTED_UNITS, "prediction",
                           basis=basis, model=said.model, version=version)  # fmt: skip

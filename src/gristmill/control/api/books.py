@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from gristmill.books import posting, rate_cards
 from gristmill.books.check import check as check_books
 from gristmill.books.entries import entries as list_entries
-from gristmill.books.reports.periods import begin
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
+from gristmill.core.periods import begin
 
 router = APIRouter(prefix="/books")
 

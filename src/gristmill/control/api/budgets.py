@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict
 
 from gristmill.books import budgets
-from gristmill.books.reports.periods import begin
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.core.budgets import BudgetPeriod
+from gristmill.core.periods import begin
 
 router = APIRouter(prefix="/books/budgets")
 

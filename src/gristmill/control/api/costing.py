@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from gristmill.books import capitalisation
 from gristmill.books.allocation import Spread, allocate
 from gristmill.books.amortization import Method
-from gristmill.books.reports.periods import begin
 from gristmill.books.rerate import rerate
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.core.ids import derived_id, new_id
+from gristmill.core.periods import begin
 
 router = APIRouter(prefix="/books")
 

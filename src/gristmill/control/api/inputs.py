@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gristmill.books.people import declare
 from gristmill.books.purchases import DataWork, buy_service, pay_data
-from gristmill.books.reports.periods import begin
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.core.errors import Unprocessable
 from gristmill.core.ids import derived_id, new_id
+from gristmill.core.periods import begin
 
 router = APIRouter(prefix="/books")
 

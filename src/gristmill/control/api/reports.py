@@ -16,7 +16,6 @@ from gristmill.books.export import export as export_table
 from gristmill.books.invoice import invoice as make_invoice
 from gristmill.books.invoice_pages import as_html, as_pdf
 from gristmill.books.reports import pictures, tables
-from gristmill.books.reports.periods import begin, end
 from gristmill.books.reports.rate_change import proposal
 from gristmill.books.reports.report import report as make_report
 from gristmill.books.reports.report import report_of_all
@@ -27,6 +26,7 @@ from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.control.qualities import qualities
 from gristmill.core.errors import Forbidden, NotFound
+from gristmill.core.periods import begin, end
 from gristmill.core.reports import Breakdown, ExportForm, InvoiceForm, ReportForm, ReportName
 from gristmill.core.types import Role
 
