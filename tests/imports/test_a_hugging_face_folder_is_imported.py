@@ -132,6 +132,10 @@ def _without_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
 
+def _broken_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+
+
 def _pickled(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps({}))
@@ -154,6 +158,7 @@ def _cut(folder: Path) -> None:
     ("change", "kind", "says"),
     [
         (_without_tokenizer, Unprocessable, "has no tokenizer.json: a model of texts needs its tokenizer"),
+        (_broken_tokenizer, CorruptBundle, "is not a tokenizer that can be opened"),
         (_pickled, Unprocessable, "convert pytorch_model.bin --to model.safetensors"),
         (_changed(auto_map={"AutoModel": "mine.Model"}), Unprocessable, "runs code that is not Transformers' own"),
         (_changed(hidden_size=12), CorruptBundle, "another architecture|do not agree"),
@@ -163,6 +168,7 @@ def _cut(folder: Path) -> None:
     ],
     ids=[
         "no tokenizer",
+        "a broken tokenizer",
         "pickled weights",
         "remote code",
         "other shapes",

@@ -120,6 +120,7 @@ def test_a_refused_import_leaves_no_version_and_says_why(running: Platform, tmp_
         (run,) = [run for run in client.runs.list() if run["name"] == "notes"]
     left = {path.name for path in (running.home / "runs" / run["id"]).iterdir()}
     assert not left & {"import", "bundle"}
+    assert not list((running.home / "uploads" / "default").iterdir())  # of those before it too, which were taken in
 
 
 def test_what_the_line_alone_shows_to_be_wrong_exits_2(running: Platform) -> None:

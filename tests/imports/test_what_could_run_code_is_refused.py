@@ -98,6 +98,11 @@ def test_onnx_that_is_no_model(rig: Rig, tmp_path: Path, content: bytes) -> None
     refused(rig, tmp_path / "m.onnx", (CorruptBundle, Malformed), "m.onnx is not")  # type: ignore[arg-type]
 
 
+def test_onnx_with_an_operator_that_does_not_exist(rig: Rig, tmp_path: Path) -> None:
+    save_onnx(tmp_path / "m.onnx", [helper.make_node("Boo", ["x"], ["y"])], [])
+    refused(rig, tmp_path / "m.onnx", CorruptBundle, "cannot be opened by ONNX Runtime .*No Op registered for Boo")
+
+
 def test_onnx_that_cannot_be_batched(rig: Rig, tmp_path: Path) -> None:
     onnx_model(tmp_path / "m.onnx", batch=8)
     refused(rig, tmp_path / "m.onnx", Unprocessable, "its first dimension should be a free batch")
@@ -284,6 +289,13 @@ def _layer(values: dict[str, Any]) -> Any:
 )
 def test_keras_with_code_in_a_layer(rig: Rig, tmp_path: Path, change: Any, says: str) -> None:
     refused(rig, _keras_with(tmp_path / "m.keras", change), Unprocessable, says)
+
+
+def test_keras_with_a_config_that_nests_without_end(rig: Rig, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", "[" * 100_000 + "]" * 100_000)
+        archive.writestr("model.weights.h5", b"")
+    refused(rig, tmp_path / "m.keras", CorruptBundle, "its config or its weights cannot be read")
 
 
 def test_keras_with_weights_in_another_file(rig: Rig, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from gristmill.control import bookkeeping, records
+from gristmill.control import bookkeeping, records, uploads
 from gristmill.control.platform import Platform
 from gristmill.control.state import Run
 from gristmill.core.errors import GristmillError
@@ -31,6 +31,8 @@ def ended(platform: Platform, run: Run, result: RunResult) -> None:
         _close(platform, run, RunState.queued, result.use)
     else:
         _close(platform, run, result.state, result.use, error=result.error)
+    if run.kind == RunKind.import_ and result.state in (RunState.succeeded, RunState.failed):
+        uploads.forget(platform, run)
 
 
 def died(platform: Platform, run: Run, use: ResourceUse | None, status: int | None) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gristmill.control import records
+from gristmill.control.state import Run
 from gristmill.core.errors import NotFound
 
 if TYPE_CHECKING:
@@ -29,5 +32,21 @@ def find(platform: Platform, tenant: str, digest: str) -> Path:
     if packed.exists():
         return packed
     if not plain.exists():
-        raise NotFound("There is no such upload: upload the file again, uploads are kept for a day.", got=digest)
+        raise NotFound("There is no such upload: upload the file again; it is kept until it is imported, for a day at "
+                       "most.", got=digest)  # fmt: skip
     return plain
+
+
+def forget(platform: Platform, run: Run) -> None:
+    """What an import run has read, unless it was uploaded again since or another run is to read it."""
+    digest = run.request["upload"]
+    if digest is None:
+        return
+    with platform.database.read() as connection:
+        others = [other for other in records.open_runs(connection) if other.tenant == run.tenant]
+    if any(other.request.get("upload") == digest for other in others):
+        return
+    with suppress(NotFound, FileNotFoundError):
+        path = find(platform, run.tenant, digest)
+        if path.stat().st_mtime <= run.created_at:
+            path.unlink()

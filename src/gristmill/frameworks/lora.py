@@ -66,7 +66,7 @@ def _config(folder: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = dict(json.loads((folder / ADAPTER_CONFIG).read_text()))
         alpha = float(config["lora_alpha"]) if config.get("peft_type") == "LORA" else 0.0
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise CorruptBundle(f"{ADAPTER_CONFIG} is missing, or is not what PEFT writes.", file=ADAPTER_CONFIG) from error
     if config.get("peft_type") != "LORA":
         raise Unprocessable(f"The adapter is of the kind {config.get('peft_type')!r}: LORA is served.", field="source")

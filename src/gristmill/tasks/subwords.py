@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from gristmill.core.errors import CorruptBundle
+
 Tensors = dict[str, np.ndarray]
 
 
@@ -46,7 +48,11 @@ class Subwords(msgspec.Struct, frozen=True, tag="subwords"):
 def _tokenizer(text: str, max_length: int) -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_str(text)
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the library raises nothing more special
+        raise CorruptBundle("The tokenizer.json is not a tokenizer that can be opened here.",
+                            file="tokenizer.json") from error  # fmt: skip
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length)
     return tokenizer

@@ -31,7 +31,7 @@ def check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             config = json.loads(archive.read("config.json"))
             weights = archive.read("model.weights.h5")
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, KeyError, ValueError) as error:
         raise CorruptBundle(f"{path.name} is not a .keras file: its config or its weights cannot be read.",
                             file=path.name) from error  # fmt: skip
     config.pop("compile_config", None)  # of training; serving does not read it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,9 @@ class OnnxRuntime:
         except GristmillError:
             raise
         except Exception as error:  # onnxruntime's own errors have no base of their own
-            raise CorruptBundle(f"{FILE} cannot be opened by ONNX Runtime {ort.__version__}.", file=FILE) from error
+            raise CorruptBundle(
+                f"The model cannot be opened by ONNX Runtime {ort.__version__}: {_reason(error)}.", file=FILE
+            ) from error
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         feed = self._feed(inputs)
@@ -50,6 +53,14 @@ class OnnxRuntime:
 
     def close(self) -> None:
         del self._session
+
+
+def _reason(error: Exception) -> str:
+    """Without the code, the path and the place in its source that stand before it."""
+    line = str(error).strip().split("\n", 1)[0].rpartition("failed:")[2]
+    line = line.rpartition(") ")[2] if "onnxruntime::" in line else line  # a signature of C++
+    line = re.sub(r"\[ONNXRuntimeError\] : \d+ : \w+ : |\S*/\S+", "", line).strip()
+    return line[:200].rstrip(".")
 
 
 def _options(resources: Resources) -> ort.SessionOptions:

@@ -60,7 +60,7 @@ def check_program(path: Path) -> None:
                 _check_payloads(path, json.loads(archive.read(f"{root}/data/{config}")))
             _check_sample(path, archive.read(f"{root}/data/sample_inputs/model.pt"))
             _check_model(path, json.loads(archive.read(f"{root}/models/model.json")))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, KeyError, ValueError, AttributeError) as error:
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, KeyError, ValueError, AttributeError) as error:
         raise CorruptBundle(f"{path.name} is damaged: its parts cannot be read.", file=path.name) from error
 
 

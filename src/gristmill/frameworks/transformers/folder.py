@@ -59,7 +59,7 @@ def licence_of(card: Path) -> str | None:
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = dict(json.loads((folder / name).read_text()))
-    except (OSError, UnicodeDecodeError, ValueError, TypeError) as error:
+    except (OSError, UnicodeDecodeError, ValueError, TypeError, RecursionError) as error:
         raise CorruptBundle(f"{name} of the folder is missing or not readable JSON.", file=name) from error
     return found
 

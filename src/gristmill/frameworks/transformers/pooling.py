@@ -28,7 +28,7 @@ def read_pooling(folder: Path) -> Pooling | None:
         told = json.loads((folder / _inside(paths.get("Pooling")) / "config.json").read_text())
         limits = folder / "sentence_bert_config.json"
         longest = json.loads(limits.read_text()).get("max_seq_length") if limits.is_file() else None
-    except (OSError, UnicodeDecodeError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise CorruptBundle(f"{MODULES} of the folder, or what it names, is not readable.", file=MODULES) from error
     modules = list(paths)
     strange = [name for name in modules if name not in ("Transformer", "Pooling", "Normalize")]
