@@ -38,13 +38,14 @@ class Life:
 
     def __init__(self, gateway: str, number: int) -> None:
         self.gateway, self.name = gateway, f"{gateway}-{number}"
-        self.held = self.spent = 0
+        self.held = self.spent = self.number = 0
         self.lease = ""
         self.journal: list[UsageRecord] = []
 
     def says(self, **more: Any) -> Lease:
+        self.number += 1
         return Lease(gateway=self.gateway, life=self.name, tenant=TENANT, place=PLACE, currency="USD",
-                     held_micro=self.held, **more)  # fmt: skip
+                     number=self.number, held_micro=self.held, **more)  # fmt: skip
 
 
 class Town(NamedTuple):
@@ -55,15 +56,12 @@ class Town(NamedTuple):
     ids: list[int]
 
     def lease(self, life: Life, requests: int, reply_lost: bool) -> None:
-        granted = leases.grant(
-            self.connection,
-            life.says(wanted_micro=requests * PRICE, least_micro=PRICE, unit_micro=PRICE),
-            len(GATEWAYS),
-            NOON,
-        )
+        asked = life.says(wanted_micro=requests * PRICE, least_micro=PRICE, unit_micro=PRICE)
+        granted = leases.grant(self.connection, asked, len(GATEWAYS), NOON)
         if not reply_lost:
             life.held += granted.micro
             life.lease = granted.lease
+            assert leases.grant(self.connection, asked, len(GATEWAYS), NOON).micro == 0  # it comes again, late
 
     def use(self, life: Life) -> None:
         if life.lease and life.held - life.spent >= PRICE:
@@ -134,9 +132,9 @@ def test_no_history_of_leases_uses_and_deaths_overspends_a_budget(database: Data
 def test_the_last_money_goes_to_whoever_asks_for_it_and_then_no_more(database: Database) -> None:
     with database.write() as connection:
         set_budget(connection, TENANT, PLACE, "1USD", BudgetPeriod.total, 0, 0, hard=True)
-        granted = [0, 0]
+        granted, lives = [0, 0], [Life("gw0", 0), Life("gw1", 0)]
         for turn in range(40):
-            life = Life(f"gw{turn % 2}", 0)
+            life = lives[turn % 2]
             life.held = granted[turn % 2]
             asked = life.says(wanted_micro=250 * PRICE, least_micro=PRICE, unit_micro=PRICE)
             granted[turn % 2] += leases.grant(connection, asked, 2, NOON).micro

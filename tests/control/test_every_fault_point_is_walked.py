@@ -59,8 +59,9 @@ def live(home: Path) -> Platform:
     with platform.database.write() as connection:
         set_budget(connection, BY.tenant, "tenant", "1USD", BudgetPeriod.total, 0, 0, hard=True)
     for life in ("first", "second"):
-        lease = Lease(gateway="gw0", life=life, tenant=BY.tenant, place="tenant", currency="USD", held_micro=0,
-                      wanted_micro=LEASED if life == "first" else 0)  # fmt: skip
+        wanted = LEASED if life == "first" else 0
+        lease = Lease(gateway="gw0", life=life, tenant=BY.tenant, place="tenant", currency="USD", number=1,
+                      held_micro=0, wanted_micro=wanted)  # fmt: skip
         controller._leases.grant(lease)
     for _ in range(2):
         controller._shipper.ship()

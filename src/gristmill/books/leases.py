@@ -35,8 +35,8 @@ def grant(connection: Connection, lease: Lease, gateways: int, now: float) -> Gr
     No gateway of several takes more than an equal part of half of what is left, unless one request needs it: the slices
     shrink to one request's as the budget ends, and none sits on the last of it while another refuses.
     """
-    id_ = _noted(connection, lease, now)
-    if not lease.wanted_micro:
+    id_ = derived_id("lease", lease.life, lease.tenant, lease.place, lease.currency)
+    if not _noted(connection, id_, lease, now) or not lease.wanted_micro:
         return Granted(id_, 0, 0)
     budget = hard_budget(connection, lease.tenant, lease.place, lease.currency)
     if budget is None:  # it was removed, and the gateway has not heard yet
@@ -59,15 +59,16 @@ def left(connection: Connection, tenant: str, budget: Budget, now: float) -> int
     return budget.micro - used - held - unsettled(connection, tenant, budget, now)
 
 
-def _noted(connection: Connection, lease: Lease, now: float) -> str:
-    id_ = derived_id("lease", lease.life, lease.tenant, lease.place, lease.currency)
+def _noted(connection: Connection, id_: str, lease: Lease, now: float) -> bool:
+    """False for a message that comes after a newer one."""
     state = State.ended if lease.ended else State.open
     row = {"id": id_, "tenant": lease.tenant, "place": lease.place, "currency": lease.currency,
-           "gateway": lease.gateway, "life": lease.life, "micro": lease.held_micro, "posted_micro": 0,
-           "unsettled_micro": 0, "state": state, "opened_at": now, "settled_at": None}  # fmt: skip
-    if not insert_new(connection, leases, [row]):
-        connection.execute(_of(id_), {"micro": lease.held_micro, "state": state, "settled_at": None})
-    return id_
+           "gateway": lease.gateway, "life": lease.life, "number": lease.number, "micro": lease.held_micro,
+           "posted_micro": 0, "unsettled_micro": 0, "state": state, "opened_at": now, "settled_at": None}  # fmt: skip
+    if insert_new(connection, leases, [row]):
+        return True
+    said = {"number": lease.number, "micro": lease.held_micro, "state": state, "settled_at": None}
+    return bool(connection.execute(_of(id_).where(leases.c.number < lease.number), said).rowcount)
 
 
 def post_use(connection: Connection, used: Mapping[tuple[str, str], int]) -> None:

@@ -1,6 +1,7 @@
 """What a gateway and the controller say to each other of hard budgets, one frame a message.
 
-The gateway's word on what it holds is the truth: a message that comes twice, or after one that was lost, does no harm.
+The gateway's word on what it holds is the truth: a message that comes twice, or after one that was lost, does no harm,
+and one that comes late, after a newer one, is not heard.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     place: str
     currency: str
+    number: int  # of the message: they count up
     held_micro: int
     wanted_micro: int = 0
     least_micro: int = 0  # less would answer no request that waits

@@ -148,7 +148,7 @@ budgets = Table(
 leases = Table(
     "leases", metadata,
     _text("id"), _text("tenant"), _text("place"), _text("currency"), _text("gateway"), _text("life"),
-    *(Column(name, BigInteger, nullable=False, default=0) for name in ("micro", "posted_micro", "unsettled_micro")),
+    *(Column(name, BigInteger, nullable=False) for name in ("number", "micro", "posted_micro", "unsettled_micro")),
     _text("state"), _time("opened_at"), _time("settled_at", null=True),
     PrimaryKeyConstraint("id"), Index(None, "tenant", "place"), Index(None, "gateway", "state"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
@@ -27,6 +28,7 @@ class Purse:
         self.lease = ""  # the controller's id of it; empty until it has answered once
         self._gateway, self._life, self._lessee = gateway, life, lessee
         self._held_micro = 0
+        self._numbers = itertools.count(1)
         self._left = 0
         self._reserved = 0  # since the last lease
         self._leased_at = self._used_at = monotonic()
@@ -151,8 +153,8 @@ class Purse:
         budget = self.budget
         return Lease(
             gateway=self._gateway, life=self._life, tenant=budget.tenant, place=budget.place, currency=budget.currency,
-            held_micro=self._held_micro, wanted_micro=max(0, wanted_micro), least_micro=max(0, least_micro),
-            unit_micro=_micro(self._unit), ended=ended,
+            number=next(self._numbers), held_micro=self._held_micro, wanted_micro=max(0, wanted_micro),
+            least_micro=max(0, least_micro), unit_micro=_micro(self._unit), ended=ended,
         )  # fmt: skip
 
 

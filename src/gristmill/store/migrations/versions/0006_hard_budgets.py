@@ -19,7 +19,10 @@ def upgrade() -> None:
             sa.Column(name, sa.String(), nullable=False)
             for name in ("id", "tenant", "place", "currency", "gateway", "life")
         ),
-        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("micro", "posted_micro", "unsettled_micro")),
+        *(
+            sa.Column(name, sa.BigInteger(), nullable=False)
+            for name in ("number", "micro", "posted_micro", "unsettled_micro")
+        ),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("opened_at", sa.Float(precision=53), nullable=False),
         sa.Column("settled_at", sa.Float(precision=53), nullable=True),
