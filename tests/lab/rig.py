@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from gristmill.lab.events import Events
 from gristmill.lab.imports.importing import import_run
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.recipe import parse_recipe
+from tests.lab.attempt import Attempt
 
 
 class Rig:
@@ -64,12 +62,8 @@ class Rig:
         return folder
 
 
-def start(folder: Path, crash_at: str = "") -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "GRISTMILL_CRASH_AT": crash_at, "OMP_NUM_THREADS": "1"}
-    with (folder / "log.txt").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "gristmill.lab.run", str(folder)], env=environment, stdout=log, stderr=log
-        )
+def start(folder: Path, crash_at: str = "") -> Attempt:
+    return Attempt(folder, crash_at)
 
 
 def finish(folder: Path, crash_at: str = "", within_s: float = 120) -> RunResult | None:
