@@ -113,7 +113,7 @@ def test_a_sigmoid_a_label_is_asked_about_and_answered_as_it_is(rig: Rig, tmp_pa
     save_onnx(tmp_path / "tags.onnx", [helper.make_node("MatMul", ["x", "w"], ["z"]),
                                        helper.make_node("Sigmoid", ["z"], ["y"])], [weights])  # fmt: skip
     told = {"task": "tabular-classification", "labels": ["a", "b", "c"]}
-    with pytest.raises(Unprocessable, match="say --scores independent if a row may have several labels.*or --scores"):
+    with pytest.raises(Unprocessable, match=r"say --scores independent if a row may have several labels.*or --scores"):
         rig.bring(tmp_path / "tags.onnx", **told)
     found = rig.bring(tmp_path / "tags.onnx", **told, scores="independent")
     own = 1 / (1 + np.exp(-X @ numpy_helper.to_array(weights)))
@@ -122,7 +122,7 @@ def test_a_sigmoid_a_label_is_asked_about_and_answered_as_it_is(rig: Rig, tmp_pa
 
 def test_a_model_of_several_values_a_row_is_no_regression(rig: Rig, tmp_path: Path) -> None:
     onnx_model(tmp_path / "m.onnx")
-    with pytest.raises(Unprocessable, match="one number a row, and this model gives y FP32 .-1, 3.: import it with"):
+    with pytest.raises(Unprocessable, match=r"one number a row, and this model gives y FP32 .-1, 3.: import it with"):
         rig.bring(tmp_path / "m.onnx", task="tabular-regression")
 
 
