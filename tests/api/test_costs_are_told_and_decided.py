@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gristmill.books import events
 from gristmill.books.posting import post
 from gristmill.client.sync import Client
 from gristmill.control.access import FIRST_TENANT
-from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse
 from gristmill.store.tables import versions
 from tests.api.conftest import Door
@@ -84,6 +85,15 @@ def test_the_past_is_rated_again_and_before_that_tried_out(mill: Client) -> None
     assert mill.books.check()["problems"] == []
 
 
+def test_another_amount_under_the_same_id_is_refused_and_reported(mill: Client) -> None:
+    mill.books.declare_hours("miller", 2.0, "flour", id="first shift")
+    before = mill.books.check()
+    with pytest.raises(Conflict, match="another payload"):
+        mill.books.declare_hours("miller", 3.0, "flour", id="first shift")
+    after = mill.books.check()
+    assert (after["conflicts"], after["events"]) == (before["conflicts"] + 1, before["events"])
+
+
 @pytest.mark.parametrize(
     ("call", "said"),
     [
@@ -94,6 +104,9 @@ def test_the_past_is_rated_again_and_before_that_tried_out(mill: Client) -> None
         (lambda books: books.declare_hours("me", 1, "flour", at="2999-01-01"), "is in the future"),
         (lambda books: books.pay_data("rye@9", "1USD"), "no dataset version"),
         (lambda books: books.pay_data("rye@1", "NaNUSD"), "0 or more and finite"),
+        (lambda books: books.buy_service("search-api", "2000000000000USD", "flour"), "at most 1,000,000,000,000"),
+        (lambda books: books.declare_hours("me", inf, "flour"), "give a finite one"),
+        (lambda books: books.allocate("nobody", "uniform", on=["flour@1"]), "Nothing stands in the pool nobody"),
         (lambda books: books.allocate("team", "metric", metric="moods"), "no metric 'moods'"),
         (lambda books: books.allocate("team", "proportional", on=["flour@1"], weights=[1, 2]), "one of 0 or more"),
         (lambda books: books.allocate("team", "uniform", on=["flour@1", "version:flour@1"]), "named twice"),

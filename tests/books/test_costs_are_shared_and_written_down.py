@@ -11,10 +11,12 @@ from gristmill.books.allocation import Spread, allocate
 from gristmill.books.amortization import Method, economic_decay, straight_line
 from gristmill.books.check import check
 from gristmill.books.posting import post, reverse
+from gristmill.books.rate_cards import set_rate
 from gristmill.books.reports.report import report
 from gristmill.books.usage import post_usage
 from gristmill.core.errors import Conflict, Unprocessable
 from gristmill.store.database import Database
+from gristmill.store.tables import versions
 from tests.books.histories import NOON, TENANT, balances, dataset, hours, in_memory, made, replica, run, usage
 
 DAY_S = 86_400
@@ -85,6 +87,21 @@ def test_costs_in_two_currencies_are_in_no_proportion() -> None:
     database = books(run(), hours("model:wheat", rate="10EUR"), team_hours())
     with database.write() as connection, pytest.raises(Unprocessable, match="in no proportion"):
         allocate(connection, TENANT, "team", Spread.proportional, NOON, id_="a")
+
+
+def test_costs_that_can_be_exchanged_are_in_proportion_and_a_version_weighs_what_was_put_into_it() -> None:
+    database = books(run(), made(1), hours("model:wheat", rate="10EUR"), team_hours())
+    with database.write() as connection:
+        set_rate(connection, TENANT, card="exchange", item="EUR", unit="EUR", price="1.08USD", valid_from=0.0,
+                 known_from=0.0)  # fmt: skip
+        for model in ("digits", "wheat"):
+            row = {"tenant": TENANT, "model": model, "version": 1, "digest": "sha256:0", "task": "t", "manifest": {},
+                   "metrics": {}, "state": "ready", "created_at": NOON}  # fmt: skip
+            connection.execute(versions.insert().values(**row))
+        on = ["model:wheat", "version:digits@1"]
+        told = allocate(connection, TENANT, "team", Spread.proportional, NOON, id_="a", on=on)
+    asset = 195_000  # an hour of a core and of a GiB, and a kWh
+    assert [target["weight"] for target in told.payload["targets"]] == [21_600_000, asset]
 
 
 def test_hours_that_were_spread_are_not_reversed_from_under_their_parts() -> None:

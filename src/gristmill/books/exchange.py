@@ -5,15 +5,18 @@ The account holds what was given in the one currency and got in the other, so th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
+from math import inf
 
 from msgspec.structs import replace
 
 from gristmill.books import accounts
 from gristmill.books.book import Book
 from gristmill.books.ledger import Posting, transfer
-from gristmill.books.rate_cards import EXCHANGE, Rate
-from gristmill.core.money import MICRO
+from gristmill.books.rate_cards import EXCHANGE, Rate, lookup
+from gristmill.core.money import MICRO, Money
+from gristmill.core.periods import DAY_S
 
 ITEM = "exchange"
 
@@ -32,6 +35,20 @@ def paid(book: Book, line: Posting, source: str) -> list[Posting]:
                    basis=line.basis, rate=rate.id, item=ITEM)  # fmt: skip
     given = replace(line, account=account)
     return [replace(line, micro=got, currency=rate.currency), sold, given, line.counter(source)]
+
+
+def exchanged(rates: Sequence[Rate], money: Money, day: int) -> Money:
+    """What money of a day (since the epoch) was in the books' own currency, by the rates known now: by the one that
+    holds when the day ends, or else when it begins; the same money where there is none.
+    """
+    rate = rate_of_day(rates, money.currency, day)
+    return money if rate is None else Money(rate.micro(Decimal(money.micro) / MICRO), rate.currency)
+
+
+def rate_of_day(rates: Sequence[Rate], currency: str, day: int) -> Rate | None:
+    of_card = [rate for rate in rates if rate.card == EXCHANGE]
+    ends = lookup(of_card, EXCHANGE, currency, (day + 1) * DAY_S - 1, inf)
+    return ends or lookup(of_card, EXCHANGE, currency, day * DAY_S, inf)
 
 
 def _got(book: Book, account: str, rate: Rate, micro: int) -> int:

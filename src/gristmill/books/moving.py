@@ -11,7 +11,7 @@ from gristmill.books.records import Row
 from gristmill.core.types import Basis
 
 _KEPT = ("item", "currency", "unit", "basis", "rate", "unpriced")
-_NOTHING = 1e-9  # what is left of sums of fractions that cancel
+NOTHING = 1e-9  # what is left of sums of fractions that cancel
 
 
 def moved(
@@ -49,7 +49,7 @@ def standing(book: Book, source: str, of_run: str | None = None) -> list[Posting
     return [
         _line(source, row)
         for row in book.sums((*_KEPT, "run", "model"), source, run=of_run)
-        if row["micro"] or abs(row["quantity"]) >= _NOTHING or row["unknown"] > 0
+        if row["micro"] or abs(row["quantity"]) >= NOTHING or row["unknown"] > 0
     ]
 
 

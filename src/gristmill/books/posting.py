@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gristmill.books import accounts, rate_cards, records
@@ -16,6 +18,7 @@ from gristmill.books.rules.registry import rule_of
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.faults import fault_point
 from gristmill.core.ids import derived_id
+from gristmill.store.database import Database
 
 _in_mid_event = fault_point("books.in-mid-event")
 _REVERSAL = "reversal"
@@ -26,7 +29,7 @@ def post(connection: Connection, event: Event, recorded_at: float | None = None)
     """Post an event with all its lines; False when it was posted before with the same payload.
 
     Raises Unprocessable (nothing posted), and Conflict when the id came with another payload: that is recorded in this
-    transaction, so catch it inside, or the record is rolled back with the rest.
+    transaction, so catch it inside (`telling` does), or the record is rolled back with the rest.
     """
     now = time.time() if recorded_at is None else recorded_at
     stored = records.stored_event(connection, event.id)
@@ -42,6 +45,19 @@ def post(connection: Connection, event: Event, recorded_at: float | None = None)
     lines = rule(event, Book(connection, event.tenant, rates, event.happened_at, now))
     _record(connection, event, lines, now)
     return True
+
+
+@contextmanager
+def telling(database: Database) -> Iterator[Connection]:
+    """A transaction for one event that somebody tells: its refusal as a conflict is committed before it is raised."""
+    refused: Conflict | None = None
+    with database.write() as connection:
+        try:
+            yield connection
+        except Conflict as error:
+            refused = error
+    if refused is not None:
+        raise refused
 
 
 def deliver(connection: Connection, event: Event, recorded_at: float | None = None) -> bool:

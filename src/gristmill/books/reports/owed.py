@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
-from math import inf
 from typing import NamedTuple
 
 from gristmill.books import rate_cards
+from gristmill.books.exchange import rate_of_day
 from gristmill.books.rate_cards import EXCHANGE, Rate
 from gristmill.books.records import Row
 from gristmill.books.reports.scope import Scope
 from gristmill.core.money import MICRO
-from gristmill.core.periods import DAY_S
 
 _ACCOUNT = "receivable:"
 _BY = ("version", "account")
@@ -43,18 +42,13 @@ def owed(scope: Scope) -> Iterator[Owed]:
 def _exchanged(scope: Scope, currency: str, rates: list[Rate]) -> Iterator[Owed]:
     summed: dict[tuple[str, str, Rate | None], int] = defaultdict(int)
     for row in scope.money(("day", *_BY), _ACCOUNT, where={"currency": currency}):
-        summed[row["version"], row["account"], _of_day(rates, currency, row["day"])] += row["micro"]
+        summed[row["version"], row["account"], rate_of_day(rates, currency, row["day"])] += row["micro"]
     for (version, account, rate), micro in summed.items():
         row = {"version": version, "account": account}
         if rate is None:
             yield _told(row, currency, micro)
         else:
             yield _told(row, rate.currency, rate.micro(Decimal(micro) / MICRO))
-
-
-def _of_day(rates: list[Rate], currency: str, day: int) -> Rate | None:
-    ends = rate_cards.lookup(rates, EXCHANGE, currency, (day + 1) * DAY_S - 1, inf)
-    return ends or rate_cards.lookup(rates, EXCHANGE, currency, day * DAY_S, inf)
 
 
 def _told(row: Row, currency: str, micro: int) -> Owed:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gristmill.books import capitalisation
 from gristmill.books.allocation import Spread, allocate
 from gristmill.books.amortization import Method
+from gristmill.books.posting import telling
 from gristmill.books.rerate import rerate
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
@@ -56,7 +57,7 @@ class Rerating(Body):
 @router.post("/allocations")
 def allocations(wanted: Allocation, here: Here, by: Developer) -> Json:
     """Spread a pool's shared cost: uniform, proportional (to `weights`, or each one's own cost), or by a metric."""
-    with here.database.write() as connection:
+    with telling(here.database) as connection:
         event = allocate(
             connection, by.tenant, wanted.pool, wanted.spread, here.clock.now(), on=wanted.on, metric=wanted.metric,
             weights=wanted.weights, id_=derived_id("cost.allocated", by.tenant, wanted.id),

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from gristmill.books.people import declare
+from gristmill.books.posting import telling
 from gristmill.books.purchases import DataWork, buy_service, pay_data
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
@@ -56,7 +57,7 @@ class Data(Told):
 def hours(told: Hours, here: Here, by: Developer) -> Json:
     """People's hours on a run, NAME@N (a version, else a dataset), a model, `team` or `shared:POOL`."""
     at, id_ = told.moment(here.clock.now()), derived_id("hours.declared", by.tenant, told.id)
-    with here.database.write() as connection:
+    with telling(here.database) as connection:
         event = declare(connection, by.tenant, told.who, told.hours, told.on, at, rate=told.rate, event_id=id_)
     return _answer(event, told)
 
@@ -65,7 +66,7 @@ def hours(told: Hours, here: Here, by: Developer) -> Json:
 def services(told: Service, here: Here, by: Developer) -> Json:
     """A service that was bought for what `on` names: calls of somebody's API, a licence."""
     at = told.moment(here.clock.now())
-    with here.database.write() as connection:
+    with telling(here.database) as connection:
         event = buy_service(connection, by.tenant, told.id, told.name, told.amount, told.on, at, calls=told.calls)
     return _answer(event, told)
 
@@ -74,7 +75,7 @@ def services(told: Service, here: Here, by: Developer) -> Json:
 def data(told: Data, here: Here, by: Developer) -> Json:
     """What was paid for a dataset version (bought, labelled, cleaned), or, `by_row`, for each of its rows."""
     at = told.moment(here.clock.now())
-    with here.database.write() as connection:
+    with telling(here.database) as connection:
         event = pay_data(
             connection, by.tenant, told.id, told.dataset, told.amount, at, what=told.what, by_row=told.by_row
         )
