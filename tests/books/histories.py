@@ -7,6 +7,8 @@ from typing import Any
 
 from gristmill.books import events, records
 from gristmill.books.events import Event
+from gristmill.books.posting import post
+from gristmill.books.usage import post_usage
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse, UsageRecord
 from gristmill.store.database import Database
 from gristmill.store.tables import metadata
@@ -75,3 +77,15 @@ def balances(database: Database, by: str = "account", tenant: str = TENANT) -> d
         for row in records.sums(connection, tenant, (by,)):
             found[row[by]] += row["micro"]
     return dict(found)
+
+
+def ship(url: str) -> None:
+    """200 requests in four batches, each in its own transaction."""
+    database = Database(url)
+    with database.write() as connection:
+        post(connection, dataset())
+        post(connection, made(run_id=None))
+    for start in range(0, 200, 50):
+        with database.write() as connection:
+            post_usage(connection, "gateway", usage(50, start), start + 50)
+    database.close()

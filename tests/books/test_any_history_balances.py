@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +23,7 @@ from gristmill.books.usage import post_usage
 from gristmill.core.errors import Conflict, Unprocessable
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse
 from gristmill.store.database import Database
+from gristmill.store.tables import metadata
 from tests.books.histories import NOON, TENANT, in_memory, usage
 from tests.books.random_history import Company, identities
 
@@ -157,28 +160,42 @@ def books(database: Database) -> list[Any]:
     return [{**row, "quantity": round(row["quantity"], 6)} for row in rows]
 
 
+@pytest.fixture(scope="module")
+def two() -> Iterator[tuple[Database, Database]]:
+    """Emptied for each history: statements are compiled once for each database, and not for each history."""
+    database, again = in_memory(), in_memory()
+    yield database, again
+    database.close()
+    again.close()
+
+
+def emptied(database: Database) -> Database:
+    with database.write() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    return database
+
+
 @settings(max_examples=70, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(history)
-def test_any_history_balances_and_its_replay_is_the_same(steps: list[tuple[str, Any]]) -> None:
-    database, again = in_memory(), in_memory()
-    try:
-        for at, (kind, what) in enumerate(steps):
-            happen(database, kind, what, at)
-        with database.read() as connection:
-            assert check(connection).problems == []
-            for name in REPORTS:
-                report(connection, TENANT, name)
-            for row in report(connection, TENANT, "cost")["rows"]:
-                whole = row["amortised_micro"] + row["unamortised_micro"] + row["written_off_micro"]
-                assert whole == row["capitalised_micro"]
-                kinds = ("compute", "energy", "data", "people", "storage", "services")
-                assert sum(row[f"{kind}_micro"] for kind in kinds) == whole
-            with again.write() as target:
-                replay(connection, target)
-        assert books(again) == books(database)
-    finally:
-        database.close()
-        again.close()
+def test_any_history_balances_and_its_replay_is_the_same(
+    two: tuple[Database, Database], steps: list[tuple[str, Any]]
+) -> None:
+    database, again = map(emptied, two)
+    for at, (kind, what) in enumerate(steps):
+        happen(database, kind, what, at)
+    with database.read() as connection:
+        assert check(connection).problems == []
+        for name in REPORTS:
+            report(connection, TENANT, name)
+        for row in report(connection, TENANT, "cost")["rows"]:
+            whole = row["amortised_micro"] + row["unamortised_micro"] + row["written_off_micro"]
+            assert whole == row["capitalised_micro"]
+            kinds = ("compute", "energy", "data", "people", "storage", "services")
+            assert sum(row[f"{kind}_micro"] for kind in kinds) == whole
+        with again.write() as target:
+            replay(connection, target)
+    assert books(again) == books(database)
 
 
 def test_a_long_history_of_everything_balances_and_its_replay_is_the_same() -> None:
