@@ -12,37 +12,18 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks import _language
+from benchmarks._books import books
 from tests.lab.rig import Rig, finish
 
 from gristmill.core.types import DatasetRef, Resources, RunKind, RunResult, VersionRef
 from gristmill.tasks.recipe import read_mapping
 
 ROOT = Path(__file__).parents[1]
-BOOKS = ROOT.parent / "shared" / "data" / "lm" / "gutenberg12" / "books.zip"
-UNSEEN, VALIDATING = "Dracula", ("Middlemarch", "Moby-Dick")
 CORES = Resources(2.0, 6 * 2**30)
-
-
-def books(rig: Rig) -> DatasetRef:
-    folder = rig.folder / "books"
-    for part in ("train", "validation", "test"):
-        (folder / part).mkdir(parents=True)
-    with zipfile.ZipFile(BOOKS) as archive:
-        for name in archive.namelist():
-            text = archive.read(name).decode()
-            if UNSEEN in name:
-                (folder / "test" / name).write_text(text[:40_000])
-                continue
-            if any(validating in name for validating in VALIDATING):
-                text, end = text[:-10_000], text[-10_000:]
-                (folder / "validation" / name).write_text(end)
-            (folder / "train" / name).write_text(text)
-    return rig.dataset(folder, "text-generation")
 
 
 def run(rig: Rig, name: str, dataset: DatasetRef, **more: Any) -> RunResult:
@@ -56,7 +37,7 @@ def run(rig: Rig, name: str, dataset: DatasetRef, **more: Any) -> RunResult:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rig = Rig(Path(folder))
-        dataset = books(rig)
+        dataset = rig.dataset(books(rig.folder / "books"), "text-generation")
         base = rig.imported(_language.folder(rig.folder / "smollm"), "smollm")
         began = time.monotonic()
         made = run(rig, "smollm-books", dataset, base=base)

