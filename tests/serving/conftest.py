@@ -3,7 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.rig import Rig, make_bundle, rig
+from tests import language
+from tests.serving.rig import Bundle, Rig, make_bundle, rig
 
 
 def free_port() -> int:
@@ -28,4 +29,22 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.push()
         made.start_gateway()
         made.wait_ready()
+        yield made
+
+
+@pytest.fixture(scope="package")
+def language_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny language model, imported."""
+    return Bundle(*language.bundle(tmp_path_factory.mktemp("language")))
+
+
+@pytest.fixture(scope="package")
+def language_served(tmp_path_factory: pytest.TempPathFactory, language_bundle: Bundle) -> Iterator[Rig]:
+    """A gateway before two replicas of it, endpoint `tiny`: they take seconds to load, so all tests share them."""
+    with rig(tmp_path_factory.mktemp("rig"), free_port()) as made:
+        workers = [made.add_worker(language_bundle, "tiny@1") for _ in range(2)]
+        made.serve("tiny", ("tiny@1", language_bundle, 1, workers))
+        made.push()
+        made.wait_ready()
+        made.start_gateway()
         yield made

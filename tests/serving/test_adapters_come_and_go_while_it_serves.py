@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -23,10 +24,12 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     folder = tmp_path_factory.mktemp("adapters")
     with running.platform(tmp_path_factory.mktemp("adapted") / "home") as made:
         made.json("models", "import", str(language.folder(folder / "tiny")))
-        made.json("deploy", "tiny@1", "--endpoint", "chat", "--runtime", "transformers", "--replicas", "2")
-        for seed, name in enumerate(("poet", "clerk"), 1):
-            source = adapters.save(folder / name, WORDS, seed=seed)
-            made.json("models", "import", str(source), "--base", "tiny@1")
+        imports = [("models", "import", str(adapters.save(folder / name, WORDS, seed=seed)), "--base", "tiny@1")
+                   for seed, name in enumerate(("poet", "clerk"), 1)]  # fmt: skip
+        deployment = ("deploy", "tiny@1", "--endpoint", "chat", "--runtime", "transformers", "--replicas", "2")
+        with ThreadPoolExecutor() as together:
+            list(together.map(lambda arguments: made.json(*arguments), (deployment, *imports)))
+        for name in ("poet", "clerk"):
             made.json("endpoints", "adapters", "add", "chat", name)
         yield made
 

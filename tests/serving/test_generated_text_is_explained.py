@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,26 +13,19 @@ from PIL import Image
 
 from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
-from tests import language
-from tests.running import free_port
-from tests.serving.rig import Answer, Bundle, Rig, eventually, rig
+from tests.serving.rig import Answer, Bundle, Rig, eventually
 
 PROMPT = "Data, compute and hours"
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle(*language.bundle(tmp_path_factory.mktemp("language")))
+def bundle(language_bundle: Bundle) -> Bundle:
+    return language_bundle
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Rig]:
-    with rig(tmp_path_factory.mktemp("rig"), free_port()) as made:
-        made.serve("tiny", ("tiny@1", bundle, 1, [made.add_worker(bundle, "tiny@1")]))
-        made.push()
-        made.wait_ready()
-        made.start_gateway()
-        yield made
+def served(language_served: Rig) -> Rig:
+    return language_served
 
 
 def explain(served: Rig, inputs: Any, **parameters: Any) -> Answer:

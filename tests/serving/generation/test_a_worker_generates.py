@@ -32,7 +32,7 @@ from gristmill.serving.wire.messages import (
 )
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
 from tests import adapters, language
-from tests.serving.rig import Bundle, Rig, Worker, eventually, rig
+from tests.serving.rig import Bundle, Rig, Worker, eventually
 
 GREEDY = Sampling(temperature=0)
 TOOL = {"type": "function", "function": {"name": "grind", "parameters": {
@@ -42,8 +42,8 @@ TOOL = {"type": "function", "function": {"name": "grind", "parameters": {
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    return Bundle(*language.bundle(tmp_path_factory.mktemp("language")))
+def bundle(language_bundle: Bundle) -> Bundle:
+    return language_bundle
 
 
 @pytest.fixture(scope="module")
@@ -52,15 +52,8 @@ def tokenizer(bundle: Bundle) -> LanguageTokenizer:
 
 
 @pytest.fixture(scope="module")
-def worker(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Worker]:
-    with rig(tmp_path_factory.mktemp("rig"), 0) as made:
-        yield _started(made, bundle)
-
-
-def _started(made: Rig, bundle: Bundle) -> Worker:
-    started = made.add_worker(bundle, "tiny@1")
-    made.wait_ready()
-    return started
+def worker(language_served: Rig) -> Worker:
+    return language_served.workers[1]
 
 
 class Gateway:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,22 +8,14 @@ import pytest
 import tritonclient.http as triton
 from huggingface_hub import InferenceClient
 
-from tests import language
-from tests.running import free_port
-from tests.serving.rig import Bundle, Rig, rig
+from tests.serving.rig import Rig
 
 PROMPT = "All is grist"
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    bundle = Bundle(*language.bundle(tmp_path_factory.mktemp("language")))
-    with rig(tmp_path_factory.mktemp("rig"), free_port()) as made:
-        made.serve("tiny", ("tiny@1", bundle, 1, [made.add_worker(bundle, "tiny@1")]))
-        made.push()
-        made.wait_ready()
-        made.start_gateway()
-        yield made
+def served(language_served: Rig) -> Rig:
+    return language_served
 
 
 @pytest.fixture(scope="module")
