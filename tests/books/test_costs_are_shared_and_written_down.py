@@ -78,6 +78,9 @@ def test_shared_cost_is_spread_by_what_each_one_used() -> None:
 def test_what_the_platform_granted_to_nobody_is_shared_cost_at_the_price_of_a_grant() -> None:
     database = books(run(), events.capacity_idle(TENANT, NOON, NOON + 600, 3600.0, 7200.0, 0.0))
     assert balances(database)["shared:platform"] == 40_000 + 10_000
+    with database.read() as connection:
+        of_platform, *_ = report(connection, TENANT, "idle")["rows"]
+    assert (of_platform["owner"], of_platform["idle_micro"], of_platform["share"]) == ("platform", 50_000, None)
     with database.write() as connection:
         allocate(connection, TENANT, "platform", Spread.uniform, NOON, id_="a")
     assert balances(database)["assets:model:digits"] == 50_000

@@ -150,13 +150,12 @@ def test_the_views_of_a_duckdb_file_say_what_the_books_hold(mill: Database, tmp_
         assert _one(read, "SELECT count(*) FROM postings") == postings
         assert _one(read, "SELECT count(*) FROM usage") == 183
         assert _one(read, "SELECT sum(micro) FROM postings") == 0
-        assert round(_one(read, "SELECT sum(amount) FROM cost_by_version") * 1_000_000) == asset
+        assert _one(read, "SELECT sum(amount) FROM cost_by_version") * 1_000_000 == asset
+        assert _one(read, "SELECT typeof(amount) FROM charges") == "DECIMAL(38,6)"
         assert _one(read, "SELECT count(DISTINCT month) FROM charges") == 2
         assert _one(read, "SELECT count(*) FROM daily") > 0
         owed = _one(read, "SELECT sum(amount) FROM charges WHERE currency = 'USD'")
-        assert round(owed * 1_000_000) == round(
-            _one(read, "SELECT sum(amount) FROM revenue_by_model WHERE currency = 'USD'") * 1_000_000
-        )
+        assert owed == _one(read, "SELECT sum(amount) FROM revenue_by_model WHERE currency = 'USD'")
 
 
 def _one(connection: Any, query: str) -> Any:

@@ -26,6 +26,7 @@ EVALUATIONS = "expense:evaluations"
 MAINTENANCE = "expense:maintenance"
 WRITTEN_OFF = "expense:written-off"
 RATE_CHANGES = "expense:rate-changes"
+PLATFORM = "platform"  # the pool of what the machine has and grants to nobody
 EMISSIONS = "emissions:electricity"
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from gristmill.core.errors import Unprocessable
 
-# money in the currency's own units, as DECIMAL: no float touches an amount here either
-_MONEY = "CAST(sum(micro) AS DECIMAL(38, 6)) / 1000000"
+# money in the currency's own units, as DECIMAL(38, 6): no float touches an amount here either (a division makes one)
+_MONEY = "CAST(sum(micro) AS DECIMAL(32, 0)) * CAST('0.000001' AS DECIMAL(6, 6))"
 _VIEWS = {
     "daily": f"""SELECT CAST(to_timestamp(happened_at) AT TIME ZONE 'UTC' AS DATE) AS day, account, item, currency,
         {_MONEY} AS amount, sum(quantity) AS quantity FROM postings GROUP BY ALL""",

@@ -12,8 +12,6 @@ from gristmill.books.ledger import Posting, check_quantity
 from gristmill.books.rules.payload import read
 from gristmill.core.types import Basis
 
-POOL = "platform"
-
 
 class CapacityIdle(msgspec.Struct, frozen=True):
     core_s: float
@@ -25,7 +23,7 @@ def postings(event: Event, book: Book) -> list[Posting]:
     """At what a grant of them would have cost. Raises Unprocessable for a negative or non-finite quantity."""
     said = read(event, CapacityIdle)
     quantities = {"compute.cpu": said.core_s, "compute.memory": said.gib_s, "compute.gpu": said.gpu_s}
-    to = Posting(account=accounts.shared(POOL))
+    to = Posting(account=accounts.shared(accounts.PLATFORM))
     return [
         line
         for item, quantity in quantities.items()
