@@ -62,8 +62,8 @@ def banking77(rig: Rig) -> DatasetRef:
             for row in list(csv.reader((DATA / "textcls" / "banking77" / f"{split}.csv").open()))[1:]]  # fmt: skip
     path = rig.folder / "banking77.csv"
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([("text", "label", "split"), *rows])
-    return rig.dataset(path, "text-classification", ratios=(0.9, 0.05, 0.05))
+        csv.writer(file).writerows([("text", "category", "split"), *rows])
+    return rig.dataset(path, "text-classification", target="category", ratios=(0.9, 0.05, 0.05))
 
 
 def shakespeare(rig: Rig) -> DatasetRef:

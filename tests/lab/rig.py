@@ -34,8 +34,8 @@ class Rig:
         self.folder = folder
         self.blobs_url = (folder / "blobs").as_uri()
 
-    def dataset(self, source: Path, task: str, **options: Any) -> DatasetRef:
-        made = build(source, Blobs(self.blobs_url), task=task, target=None, options=options)
+    def dataset(self, source: Path, task: str, target: str | None = None, **options: Any) -> DatasetRef:
+        made = build(source, Blobs(self.blobs_url), task=task, target=target, options=options)
         return DatasetRef(name=source.stem, version=1, digest=made.digest, licence="CC0-1.0", manifest=made.manifest)
 
     def imported(self, source: Path, model: str) -> VersionRef:
