@@ -56,6 +56,14 @@ def verify(version: Version, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def retire(version: Version, as_json: AsJson = False) -> None:
+    """Retire a version: what of its cost is not written down yet is written off, and it is not deployed again."""
+    with connect() as client:
+        document = client.models.retire(*split(version))
+    show(document, as_json, lambda _: f"{version} is retired: what was left of its cost is written off.")
+
+
+@app.command()
 def alias(
     version: Version,
     name: Annotated[str, typer.Argument(metavar="ALIAS", help="As in champion.")],
