@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import language
 from tests.running import Platform, eventually, platform
 
 WINE_RECIPE: dict[str, Any] = {
@@ -69,3 +70,13 @@ def wine_platform(tmp_path_factory: pytest.TempPathFactory, wine_csv: Path) -> I
     folder = tmp_path_factory.mktemp("platform")
     with platform(folder / "home") as running:
         yield with_wine(running, wine_csv, folder)
+
+
+@pytest.fixture(scope="session")
+def language_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform with a tiny language model as tiny@1, behind the endpoint `tiny` on one replica."""
+    folder = language.folder(tmp_path_factory.mktemp("model") / "tiny-llama")
+    with platform(tmp_path_factory.mktemp("language") / "home") as running:
+        running.cli("models", "import", str(folder), "--name", "tiny")
+        running.cli("deploy", "tiny@1", "--cores", "1", "--memory", "1GB")
+        yield running

@@ -4,26 +4,20 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import openai
 import pytest
 
 from gristmill.client.asynchronous import AsyncClient
-from tests import language
-from tests.running import Platform, eventually, platform
+from tests.running import Platform, eventually
 
 MESSAGES = [{"role": "user", "content": "How many sacks?"}]
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    folder = language.folder(tmp_path_factory.mktemp("model") / "tiny-llama")
-    with platform(tmp_path_factory.mktemp("lm") / "home") as made:
-        made.cli("models", "import", str(folder), "--name", "tiny")
-        made.cli("deploy", "tiny@1", "--cores", "1", "--memory", "1GB")
-        yield made
+@pytest.fixture
+def running(language_platform: Platform) -> Platform:
+    return language_platform
 
 
 def _chat(running: Platform, said: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests import adapters, language, running
+from tests import adapters, language
 from tests.running import Platform, eventually
 
 WORDS = len(language.tokenizer())
@@ -19,19 +19,18 @@ PROMPT = "All is grist to the mill."
 
 
 @pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A base on two replicas, with two adapters."""
+def platform(language_platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A base with two adapters."""
     folder = tmp_path_factory.mktemp("adapters")
-    with running.platform(tmp_path_factory.mktemp("adapted") / "home") as made:
-        made.json("models", "import", str(language.folder(folder / "tiny")))
-        imports = [("models", "import", str(adapters.save(folder / name, WORDS, seed=seed)), "--base", "tiny@1")
-                   for seed, name in enumerate(("poet", "clerk"), 1)]  # fmt: skip
-        deployment = ("deploy", "tiny@1", "--endpoint", "chat", "--runtime", "transformers", "--replicas", "2")
-        with ThreadPoolExecutor() as together:
-            list(together.map(lambda arguments: made.json(*arguments), (deployment, *imports)))
-        for name in ("poet", "clerk"):
-            made.json("endpoints", "adapters", "add", "chat", name)
-        yield made
+    imports = [("models", "import", str(adapters.save(folder / name, WORDS, seed=seed)), "--base", "tiny@1")
+               for seed, name in enumerate(("poet", "clerk"), 1)]  # fmt: skip
+    with ThreadPoolExecutor() as together:
+        list(together.map(lambda arguments: language_platform.json(*arguments), imports))
+    for name in ("poet", "clerk"):
+        language_platform.json("endpoints", "adapters", "add", "tiny", name)
+    yield language_platform
+    with language_platform.client() as sdk:
+        sdk.endpoints.scale("tiny", 1)
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def completed(client: openai.OpenAI, model: str) -> str:
 
 
 def test_each_adapter_answers_under_its_name_beside_the_others(client: openai.OpenAI) -> None:
-    names = ("chat", "chat:poet", "chat:clerk")
+    names = ("tiny", "tiny:poet", "tiny:clerk")
     assert set(names) <= {one.id for one in client.models.list()}
     alone = {name: completed(client, name) for name in names}
     assert len(set(alone.values())) == 3
@@ -58,50 +57,46 @@ def test_each_adapter_answers_under_its_name_beside_the_others(client: openai.Op
     for thread in threads:
         thread.join()
     assert sorted(together) == sorted(list(alone.items()) * 4)
-    assert client.models.retrieve("chat:poet")
+    assert client.models.retrieve("tiny:poet")
 
 
 def test_an_unknown_adapter_is_not_found_in_openais_form(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError, match="chat:nobody"):
-        completed(client, "chat:nobody")
+    with pytest.raises(openai.NotFoundError, match="tiny:nobody"):
+        completed(client, "tiny:nobody")
+
+
+def test_replicas_that_come_have_them_before_they_answer(platform: Platform, client: openai.OpenAI) -> None:
+    before = completed(client, "tiny:poet")
+    with platform.client() as sdk:
+        sdk.endpoints.scale("tiny", 2)
+        sdk.endpoints.wait("tiny")
+    assert [completed(client, "tiny:poet") for _ in range(6)] == [before] * 6
 
 
 def test_one_that_is_removed_finishes_what_it_writes_and_then_is_unknown(
     platform: Platform, client: openai.OpenAI
 ) -> None:
-    platform.json("endpoints", "adapters", "add", "chat", "poet", "--as", "brief")
-    asked: Any = {"model": "chat:brief", "prompt": PROMPT, "temperature": 0, "max_tokens": 200, "stream": True}
+    platform.json("endpoints", "adapters", "add", "tiny", "poet", "--as", "brief")
+    asked: Any = {"model": "tiny:brief", "prompt": PROMPT, "temperature": 0, "max_tokens": 200, "stream": True}
     whole = client.completions.create(**{**asked, "stream": False}, extra_body={"ignore_eos": True}).choices[0].text
     stream = client.completions.create(**asked, extra_body={"ignore_eos": True})
     text = next(stream).choices[0].text
-    platform.json("endpoints", "adapters", "remove", "chat", "brief")
+    platform.json("endpoints", "adapters", "remove", "tiny", "brief")
     assert text + "".join(chunk.choices[0].text for chunk in stream) == whole
 
     def unknown() -> bool:
         try:
-            completed(client, "chat:brief")
+            completed(client, "tiny:brief")
         except openai.NotFoundError:
             return True
         return False
 
     eventually(unknown, 10)
-    assert {one["name"] for one in platform.json("endpoints", "adapters", "list", "chat")} == {"poet", "clerk"}
-
-
-def test_replicas_that_come_and_come_back_have_them_before_they_answer(
-    platform: Platform, client: openai.OpenAI
-) -> None:
-    before = completed(client, "chat:poet")
-    with platform.client() as sdk:
-        sdk.endpoints.scale("chat", 3)
-        sdk.endpoints.wait("chat")
-        (oldest, *_) = platform.replicas("chat")
-        platform.kill(oldest)
-        assert [completed(client, "chat:poet") for _ in range(9)] == [before] * 9
+    assert {one["name"] for one in platform.json("endpoints", "adapters", "list", "tiny")} == {"poet", "clerk"}
 
 
 def test_the_books_count_its_tokens_as_the_adapters_own(platform: Platform, client: openai.OpenAI) -> None:
-    completed(client, "chat:clerk")
+    completed(client, "tiny:clerk")
     entries = ("books", "entries", "--account", "units:tokens:clerk@1")
     assert eventually(lambda: platform.json(*entries), 20)
 
@@ -110,9 +105,9 @@ def test_the_books_count_its_tokens_as_the_adapters_own(platform: Platform, clie
     ("arguments", "sentence"),
     [
         (("deploy", "poet@1"), "is an adapter"),
-        (("endpoints", "adapters", "add", "chat", "tiny@1"), "is no adapter"),
-        (("endpoints", "adapters", "add", "chat", "poet"), "has an adapter 'poet'"),
-        (("endpoints", "adapters", "remove", "chat", "nobody"), "has no adapter 'nobody'"),
+        (("endpoints", "adapters", "add", "tiny", "tiny@1"), "is no adapter"),
+        (("endpoints", "adapters", "add", "tiny", "poet"), "has an adapter 'poet'"),
+        (("endpoints", "adapters", "remove", "tiny", "nobody"), "has no adapter 'nobody'"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(
@@ -121,3 +116,10 @@ def test_what_cannot_be_is_refused_in_one_sentence(
     refused = platform.cli(*arguments, check=False)
     assert refused.returncode != 0
     assert sentence in " ".join((refused.stdout + refused.stderr).split())
+
+
+def test_a_replica_that_comes_back_has_them_before_it_answers(platform: Platform, client: openai.OpenAI) -> None:
+    before = completed(client, "tiny:poet")
+    (oldest, *_) = platform.replicas("tiny")
+    platform.kill(oldest)
+    assert [completed(client, "tiny:poet") for _ in range(9)] == [before] * 9
