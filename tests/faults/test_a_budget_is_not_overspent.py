@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -61,6 +62,26 @@ def test_money_for_10_requests_serves_exactly_10_of_500_parallel_ones(
     assert (spent["left_micro"], spent["leased_micro"], spent["unsettled_micro"]) == (0, 0, 0)
     sold.set_hard_budget(place, "1.20USD")
     eventually(lambda: call(sold, key["token"], wine_rows[:1])[0] == 200, 10)
+
+
+def test_while_the_database_is_locked_what_is_leased_is_spent_and_then_clients_are_told_to_come_again(
+    sold: Platform, wine_rows: list[list[float]]
+) -> None:
+    sold.set_hard_budget("tenant", "10000USD")
+    lock = sqlite3.connect(sold.home / "gristmill.db", isolation_level=None)
+    try:
+        with Load(sold, "wine", wine_rows[:1], clients=2) as load:
+            eventually(lambda: len(load.answered) > 50, 20)
+            lock.execute("BEGIN IMMEDIATE")
+            eventually(lambda: load.failures, 20, "it spent more than it had leased")
+            lock.execute("ROLLBACK")
+            count = len(load.answered)
+            eventually(lambda: len(load.answered) > count + 20, 20, "it did not recover")
+    finally:
+        lock.close()
+        sold.cli("books", "remove-budget", "tenant")
+    assert {failure[:3] for failure in load.failures} == {"503"}
+    assert "not known while the controller does not answer" in load.failures[0]
 
 
 def test_what_a_killed_gateway_had_open_is_unsettled_and_never_spent_again(
