@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from gristmill.core.errors import Unprocessable
+from gristmill.serving.worker.explaining import explanations
+from gristmill.serving.worker.version import Version
 from tests.imports.rig import Rig
 
 PICTURES = np.random.default_rng(5).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
@@ -58,10 +60,15 @@ def test_a_model_for_one_row_of_whole_numbers_answers_many_as_its_task_does(rig:
     one.export(tmp_path / "one", verbose=False)
     rows = np.random.default_rng(1).integers(0, 20, (3, 6))
     scores = np.exp(np.concatenate([one(rows[place : place + 1]) for place in range(3)]))
-    for source in (tmp_path / "one.keras", tmp_path / "one"):
-        found = rig.bring(source, task="tabular-classification", labels=["a", "b"])
-        outputs = found.version.outputs({"features": rows.astype(np.float32)})
+    ways = ((tmp_path / "one.keras", "integrated-gradients"), (tmp_path / "one", "occlusion"))
+    for source, method in ways:  # a SavedModel does not say where its embedding is
+        version = rig.bring(source, task="tabular-classification", labels=["a", "b"]).version
+        raw = {"features": rows.astype(np.float32)}
+        outputs = version.outputs(raw)
         np.testing.assert_allclose(outputs["probabilities"], scores / scores.sum(axis=1, keepdims=True), rtol=1e-4)
+        worker = Version(version.manifest, version.task, version.preprocessing, version.runtime)
+        first, second, _ = explanations(worker, raw, {})
+        assert (first["method"], len(second["values"])) == (method, 6)
 
 
 def test_a_keras_model_with_its_own_table_of_words_takes_texts(rig: Rig, tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def explain(
     chosen = dict(options or {})
     points = whole(chosen, "points", DEFAULT_POINTS, 2, 256)
     chosen.pop("points", None)
-    found = explainer.explain(subject, inputs, target, chosen)
     units = units_of(subject, inputs)
+    found = explainer.explain(subject, inputs, target, chosen)
     return [_explained(subject, units, row, one, points) for row, one in enumerate(found)]
 
 

@@ -42,13 +42,14 @@ class Units(NamedTuple):
 
 
 def units_of(subject: Subject, raw: Tensors) -> Units:
-    """Raises Unprocessable for a model tensor that is none of `features`, `image`, `tokens`."""
+    """Raises Unprocessable for a model tensor that is none of `features`, `image`, `tokens`, and no rows of numbers."""
     model_inputs = subject.preprocessing.apply(raw)
     tensor, *others = model_inputs
-    rows_of_numbers = model_inputs[tensor].ndim == 2 and model_inputs[tensor].dtype.kind == "f"
+    rows_of_numbers = model_inputs[tensor].ndim == 2 and model_inputs[tensor].dtype.kind in "fiu"
     if others or (tensor not in _MAKERS and not rows_of_numbers):
         raise Unprocessable(
-            f"Inputs of {', '.join(model_inputs)} cannot be explained: there must be one of {_known()}."
+            f"This version takes {', '.join(model_inputs)}: what can be explained takes one input of features, "
+            "an image or a text."
         )
     return _MAKERS.get(tensor, _features)(subject, tensor, model_inputs[tensor], raw)
 
@@ -62,6 +63,10 @@ def scores_of(subject: Subject, tensor: str, rows: np.ndarray, target: int) -> n
 
 def targets_of(subject: Subject, scores: np.ndarray, target: int | None) -> np.ndarray:
     """The output to explain, by row: `target`, or the highest. Raises Unprocessable when there is none such."""
+    if scores.ndim != 2:
+        raise Unprocessable(
+            f"This version's output has {scores.ndim} dimensions: what can be explained gives rows of scores."
+        )
     outputs = scores.shape[1]
     if target is None:
         return np.asarray(scores.argmax(axis=1))
@@ -106,7 +111,3 @@ _MAKERS: dict[str, Callable[[Subject, str, np.ndarray, Tensors], Units]] = {
     "image": _image,
     "tokens": _tokens,
 }
-
-
-def _known() -> str:
-    return ", ".join(_MAKERS)

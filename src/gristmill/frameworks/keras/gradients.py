@@ -19,11 +19,20 @@ def path_of(model: Any, scores: str) -> Path:
             field="method",
         )
     (given,) = model.inputs
+    one_by_one = given.shape[0] == 1
+
+    def cast(x: Any) -> Any:
+        return tf.cast(x, given.dtype)
+
     if tf.as_dtype(given.dtype).is_floating:
-        return Path(tf.identity, lambda values, x: probabilities(model(values, training=False), scores))
+        return Path(cast, lambda values, x: probabilities(model(values, training=False), scores), one_by_one)
     embedding = _embedding_of(model, given)
     rest = keras.Model([embedding.output, given], model.outputs[0])
-    return Path(embedding, lambda values, x: probabilities(rest([values, x], training=False), scores))
+
+    def score(values: Any, x: Any) -> Any:
+        return probabilities(rest([values, cast(x)], training=False), scores)
+
+    return Path(lambda x: embedding(cast(x)), score, one_by_one)
 
 
 def _embedding_of(model: Any, tokens: Any) -> Any:

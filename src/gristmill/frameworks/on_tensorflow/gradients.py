@@ -16,11 +16,12 @@ _ROWS = 64  # of the path that are computed at once
 class Path:
     """From a baseline to an input. `embed`: inputs → real values; `score`: (values, inputs) → [N, K] to be explained.
 
-    For token ids the values are embeddings; the inputs tell the score which of them are padding.
+    For token ids the values are embeddings; the inputs tell the score which of them are padding. `one_by_one`: the
+    model's batch is fixed at one row.
     """
 
-    def __init__(self, embed: Callable[[Any], Any], score: Callable[[Any, Any], Any]) -> None:
-        self._embed = embed
+    def __init__(self, embed: Callable[[Any], Any], score: Callable[[Any, Any], Any], one_by_one: bool = False) -> None:
+        self._embed, self._at_once = embed, 1 if one_by_one else _ROWS
         self._score = tf.function(lambda values, x, targets: tf.gather(score(values, x), targets, batch_dims=1))
         self._slope = tf.function(self._gradient, reduce_retracing=True)
 
@@ -33,12 +34,24 @@ class Path:
     def attribute(
         self, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int
     ) -> tuple[Tensors, np.ndarray]:
-        """See frameworks/protocol.Differentiable. Gauss-Legendre quadrature, as captum's default."""
+        """See frameworks/protocol.Differentiable."""
         ((name, given),) = inputs.items()
+        parts = [
+            self._attribute(given[rows], baselines[name][rows], targets[rows], steps)
+            for start in range(0, len(given), self._at_once)
+            for rows in (slice(start, start + self._at_once),)
+        ]
+        attributions, deltas = zip(*parts, strict=True)
+        return {name: np.concatenate(attributions)}, np.concatenate(deltas)
+
+    def _attribute(
+        self, given: np.ndarray, baseline: np.ndarray, targets: np.ndarray, steps: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Gauss-Legendre quadrature, as captum's default."""
         x, chosen = tf.constant(given), tf.constant(targets.astype(np.int64))
-        end, start = self._embed(x), self._embed(tf.constant(baselines[name]))
+        end, start = self._embed(x), self._embed(tf.constant(baseline))
         places, shares = np.polynomial.legendre.leggauss(steps)
-        at_once, mean = max(1, _ROWS // len(given)), np.zeros(end.shape)
+        at_once, mean = max(1, self._at_once // len(given)), np.zeros(end.shape)
         for first in range(0, steps, at_once):
             part = ((places[first : first + at_once] + 1) / 2).astype(np.float32)
             at = tf.concat([start + place * (end - start) for place in part], axis=0)
@@ -51,7 +64,7 @@ class Path:
             self._score(end, x, chosen) - self._score(start, x, chosen)
         ).numpy()  # fmt: skip
         tokens = attributions.ndim > given.ndim
-        return {name: (attributions.sum(axis=-1) if tokens else attributions).astype(np.float32)}, delta
+        return (attributions.sum(axis=-1) if tokens else attributions).astype(np.float32), delta
 
 
 def probabilities(output: Any, scores: str) -> Any:

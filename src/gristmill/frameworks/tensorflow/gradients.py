@@ -21,4 +21,8 @@ def path_of(model: Any, serve: Any, scores: str) -> Path:
             "occlusion.", field="method",
         )  # fmt: skip
     (name,), (output,) = serve.structured_input_signature[1], serve.structured_outputs
-    return Path(tf.identity, lambda values, x: probabilities(serve(**{name: values})[output], scores))
+    return Path(
+        lambda x: tf.cast(x, specs[0].dtype),
+        lambda values, x: probabilities(serve(**{name: values})[output], scores),
+        specs[0].shape[0] == 1,
+    )

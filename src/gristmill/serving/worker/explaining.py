@@ -34,14 +34,24 @@ def subject(version: Version) -> Subject:
 
 def explanations(version: Version, raw: Tensors, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """One document a row. Raises Unprocessable for an unknown method, target or picture."""
-    about = subject(version)
-    default = "occlusion" if about.gradients is None else "integrated-gradients"
-    method = str(parameters.get("method") or default)
     picture = picture_of(parameters)
-    options = {name: value for name, value in parameters.items() if name not in _OWN}
-    found = explain(about, raw, method=method, target=target_of(parameters), options=options)
+    found = _explained(subject(version), raw, parameters)
     rows = [{name: values[row] for name, values in raw.items()} for row in range(len(found))]
     return [document(one, row, picture) for one, row in zip(found, rows, strict=True)]
+
+
+def _explained(about: Subject, raw: Tensors, parameters: dict[str, Any]) -> list[Explanation]:
+    """By the method that is asked for, or by gradients where the version has them, else by occlusion."""
+    options = {name: value for name, value in parameters.items() if name not in _OWN}
+    asked, target = parameters.get("method"), target_of(parameters)
+    if asked or about.gradients is None:
+        return explain(about, raw, method=str(asked or "occlusion"), target=target, options=options)
+    try:
+        return explain(about, raw, method="integrated-gradients", target=target, options=options)
+    except Unprocessable as error:
+        if error.details.get("field") != "method":  # of a runtime that finds nothing to differentiate at in this model
+            raise
+        return explain(about, raw, method="occlusion", target=target, options=options)
 
 
 def picture_of(parameters: dict[str, Any]) -> str | None:
