@@ -162,6 +162,21 @@ def test_sequences_of_several_adapters_get_pefts_tokens_as_they_come_and_go(
     assert made.step()[0].cached == len(jobs[2].tokens) - 1  # of the same adapter
 
 
+def test_given_texts_are_scored_as_transformers_scores_them(
+    made: LlamaCppGenerator, alone: Alone, tmp_path: Path
+) -> None:
+    folder = adapters.save(tmp_path / "one", VOCABULARY, seed=1)
+    made.load_adapter("one", folder)
+    tokens = [number * 7 % VOCABULARY for number in range(250)]
+    for name, model in ((None, alone.model), ("one", adapters.opened(VOCABULARY, folder)), (None, alone.model)):
+        with torch.inference_mode():
+            own = model(torch.tensor([tokens])).logits[0, :-1].log_softmax(1)
+        expected = own[torch.arange(len(tokens) - 1), torch.tensor(tokens[1:])]
+        assert made.score(tokens, name) == pytest.approx(expected.numpy(), abs=0.05)  # keys are in half precision
+    made.submit(Job(0, tokens[:50], 5, GREEDY, frozenset()))
+    alone.check(tokens[:50], drain(made)[0])
+
+
 def test_an_adapter_of_another_model_is_refused(made: LlamaCppGenerator, tmp_path: Path) -> None:
     folder = adapters.save(tmp_path / "wide", VOCABULARY, seed=1, targets=("q_proj",))
     tensors = load_file(folder / ADAPTER_WEIGHTS)

@@ -18,10 +18,11 @@ from gristmill.frameworks.gguf import GGUF
 from gristmill.frameworks.llama_cpp.adapters import Lora, load_lora
 from gristmill.frameworks.llama_cpp.context import Form, Model, Token
 from gristmill.frameworks.llama_cpp.slots import Slots
-from gristmill.frameworks.sampling import Drawn, draw_all
+from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
 from gristmill.frameworks.sequences import OpenSequence
 
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
+_SCORED = 0  # the slot that given texts are scored in
 
 
 class _Open(OpenSequence):
@@ -150,11 +151,21 @@ class LlamaCppGenerator:
             self._slots.context.cut(filler.sequence, filler.position)
         return zip(drawing, draw_all(logits, [one.sampler for one in drawing]), strict=True)
 
-    # Adapters
-
     def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
-        raise Unprocessable("llama.cpp scores no given texts here: evaluate a version that runs on transformers.",
-                            field="runtime")  # fmt: skip
+        self._slots.reserve(len(tokens))
+        self._slots.empty(_SCORED)
+        self._slots.context.adapt(None if adapter is None else self._adapters[adapter])
+        found = []
+        for start in range(0, len(tokens) - 1, _PIECE_TOKENS):
+            piece = tokens[start : start + _PIECE_TOKENS]
+            logits = self._slots.context.compute([Token(token, start + at, _SCORED, True)
+                                                  for at, token in enumerate(piece)])  # fmt: skip
+            following = tokens[start + 1 : start + len(piece) + 1]
+            found += [log_softmax(row)[token] for row, token in zip(logits, following, strict=False)]
+        self._slots.context.cut(_SCORED, 0)
+        return np.asarray(found, np.float64)
+
+    # Adapters
 
     def load_adapter(self, name: str, folder: Path) -> None:
         self._adapters[name] = load_lora(self._model.pointer, self._model.path, folder)

@@ -74,6 +74,11 @@ class Slots:
         slot.tokens, slot.adapter, slot.taken = list(tokens[: shared[chosen]]), adapter, True
         return chosen, shared[chosen]
 
+    def empty(self, place: int) -> None:
+        """What a free slot holds is nobody's beginning any more."""
+        self.slots[place].tokens, self.slots[place].adapter = [], None
+        self.context.cut(place, 0)
+
     def leave(self, place: int, tokens: list[int]) -> None:
         """The sequence ended; its tokens stay for a prompt that begins alike, with the same adapter."""
         self._time += 1
@@ -82,9 +87,9 @@ class Slots:
 
     def forget(self, adapter: Lora) -> None:
         """What was computed with it, and is not under way, is nobody's beginning any more."""
-        for slot in self.slots:
+        for place, slot in enumerate(self.slots):
             if slot.adapter is adapter and not slot.taken:
-                slot.tokens, slot.adapter = [], None
+                self.empty(place)
 
     def between(self, used: Iterable[int]) -> list[Token]:
         """Tokens for the few free slots between used ones: a call computes neighbours together."""
