@@ -73,6 +73,13 @@ def test_a_point_of_quality_costs_the_newer_version_and_what_was_tried_in_betwee
     assert dollars["cost_micro"] == 60_000_000 + HOUR_OF_RUN + HOUR_OF_RUN  # its half of the data, its run, the failed
     assert Decimal(dollars["cost_per_point"]) == Decimal(dollars["cost_micro"]) / 5_000_000
     assert euros["cost_per_point"] == "60.000000000"
+    with mill.write() as connection:
+        post(connection, events.cost_inherited(TENANT, "digits@2", "digits@1", "0.5", NOON))
+    heir = rows(mill, "quality-cost", qualities=measured)[1]
+    assert (
+        heir["capitalised_micro"] - heir["inherited_micro"] + HOUR_OF_RUN == heir["cost_micro"] == dollars["cost_micro"]
+    )
+    assert heir["inherited_micro"] > 0
     worse = [measured[1]._replace(version="digits@1"), measured[0]._replace(version="digits@2")]
     assert [row["cost_per_point"] for row in rows(mill, "quality-cost", qualities=worse)] == [None, None]
 

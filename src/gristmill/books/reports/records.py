@@ -38,6 +38,15 @@ def declared_hours(connection: Connection, tenant: str, since: float | None, unt
     return [row | {"who": row["payload"]["who"], "on": row["payload"]["on"]} for row in rows if "who" in row["payload"]]
 
 
+def first_and_sum(connection: Connection, tenant: str, by: Sequence[str], accounts: Sequence[str]) -> list[Row]:
+    """Of `accounts` (whole names), by `by`: the number `first` of the first posting, and the sum `micro` of all."""
+    columns = [func.coalesce(postings.c[name], "").label(name) for name in by]
+    summed = [func.min(postings.c.number).label("first"), func.sum(postings.c.micro).label("micro")]
+    query = select(*columns, *summed).where(postings.c.tenant == tenant, postings.c.account.in_(accounts))
+    rows = connection.execute(query.group_by(*columns)).mappings()
+    return [dict(row) | {"micro": int(row["micro"])} for row in rows]
+
+
 def lines_of_day(
     connection: Connection, tenant: str, day: int, by: Sequence[str], accounts: Sequence[str]
 ) -> list[Row]:
