@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gristmill.books.events import dataset_added, run_used, version_made
 from gristmill.books.posting import post
+from gristmill.books.rate_cards import set_rate
+from gristmill.books.usage import post_usage
 from gristmill.bundles.manifest import Lineage, Manifest
 from gristmill.cli.main import run
 from gristmill.client.sync import Client
 from gristmill.core.errors import NotFound, Unprocessable
-from gristmill.core.types import Basis, Measure, Resources, ResourceUse, Signature
+from gristmill.core.types import Basis, Measure, Resources, ResourceUse, Signature, UsageRecord
 from gristmill.registry import versions
 from gristmill.tasks.recipe import parse_recipe, read_recipe
 from tests.api.conftest import Door
@@ -65,16 +68,36 @@ def undecided(door: Door, trained: str) -> str:
     return "querne"
 
 
+@pytest.fixture(scope="module")
+def sold(door: Door) -> str:
+    """Versions on more and more rows, six runs of the last recipe; each served a day, more requests the better."""
+    noise = np.random.default_rng(4)
+    errors = {rows: 0.02 + 0.5 * rows**-0.4 for rows in ROWS}
+    recipes = [*((rows, 0) for rows in ROWS), *((ROWS[-1], seed) for seed in range(1, 6))]
+    with door.platform.database.write() as connection:
+        tenant = _tenant(connection)
+        set_rate(connection, tenant, card="price", item="serving.request:flour", unit="request", price="0.5USD",
+                 valid_from=0.0, known_from=NOON)  # fmt: skip
+        for number, (rows, seed) in enumerate(recipes, 1):
+            error = errors[rows] * float(np.exp(noise.normal(0, 0.05)))
+            _version(connection, tenant, f"quern@{number}", rows, 4, error, seed)
+            record = UsageRecord("", tenant, "key_1", "flour", f"quern@{number}", "sha256:0", "infer", 200,
+                                 NOON + 86_400 * number, 1, 1, 1, 1, 1)  # fmt: skip
+            requests = [replace(record, id=f"quern{number}.{at}") for at in range(round(60 - 200 * error))]
+            post_usage(connection, "test-gateway", requests, number, record.happened_at)
+    return "quern"
+
+
 def _tenant(connection: Any) -> str:
     return str(connection.exec_driver_sql("SELECT tenant FROM keys LIMIT 1").scalar())
 
 
-def _version(connection: Any, tenant: str, reference: str, rows: int, passes: int, error: float) -> None:
+def _version(connection: Any, tenant: str, reference: str, rows: int, passes: int, error: float, seed: int = 0) -> None:
     model, _, number = reference.partition("@")
     made_by = f"run_{model}{number}"
     recipe = parse_recipe(
         {"name": model, "task": "tabular-classification", "data": {"dataset": "grain", "rows": rows},
-         "architecture": {"name": "mlp"}, "training": {"epochs": passes, "batch_size": 16}}
+         "architecture": {"name": "mlp"}, "training": {"epochs": passes, "batch_size": 16, "seed": seed}}
     ).model_dump(mode="json")  # fmt: skip
     metrics = {"train/rows": float(rows), "train/steps": passes * math.ceil(rows / 16), "test/accuracy": 1 - error}
     manifest = Manifest(
@@ -159,6 +182,25 @@ def test_the_plan_that_would_decide_is_written_as_recipes(
     seeds = [recipe.training.seed for recipe in recipes]
     assert min(seeds) > 0, "a run that was made already is planned again as it was"
     assert len(set(seeds)) == len(seeds)
+
+
+def test_search_and_what_quality_earned_come_from_ones_own_books(client: Client, sold: str) -> None:
+    found = client.forecasts.model(sold, budget="5USD")
+    assert {one["input"] for one in found["returns"]} == {"rows", "search"}
+    assert [one["runs"] for one in found["search"]] == [1, 2, 4, 8]
+    earnings = found["earnings"]
+    assert earnings["versions"] == 11
+    assert earnings["value"] == pytest.approx(1.0, rel=0.15)  # 200 requests of 0.50 USD by 100 points
+    assert earnings["low"] <= 1.0 <= earnings["high"]
+    for one in found["returns"]:
+        assert one["earns"]["value"] == pytest.approx(one["value"] * earnings["value"] / 0.01)
+    assert not any("stops at quality" in note for note in found["notes"])
+
+
+def test_it_stops_at_quality_where_the_books_hold_no_relation(client: Client, trained: str) -> None:
+    notes = client.forecasts.model(trained)["notes"]
+    assert any("stops at quality per unit of money: 0 tested versions earned money" in note for note in notes)
+    assert any("search is no input here: 1 runs" in note for note in notes)
 
 
 def test_serving_is_weighed_in_the_optimum(client: Client) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from scipy.optimize import approx_fprime, minimize
 
 from gristmill.books.forecast import compute, scaling
 from gristmill.books.forecast.costs import CostTerm, cost
+from gristmill.books.forecast.earnings import earnings
 from gristmill.books.forecast.plan import around, plan
+from gristmill.books.forecast.question import Earned
 from gristmill.books.forecast.reach import reach
 from gristmill.books.forecast.returns import marginal_returns, spend
 from gristmill.books.forecast.scaling import Fit, Law, fit
+from gristmill.books.forecast.search import Tried, bests, expected_best, gains
 from gristmill.core.errors import Unprocessable
 
 # Besiroglu et al. (2024), table 1: Chinchilla's law as they fitted it again
@@ -155,3 +161,42 @@ def test_repeated_data_are_worth_less_and_less() -> None:
 def test_runs_that_show_no_law_are_refused_with_the_reason(x: np.ndarray, loss: np.ndarray, said: str) -> None:
     with pytest.raises(Unprocessable, match=said):
         fit(INPUTS, x, loss)
+
+
+def test_the_expected_best_is_the_mean_over_all_draws_of_that_many_runs() -> None:
+    errors = np.asarray([0.3, 0.1, 0.25, 0.17])
+    for runs in (1, 2, 3):
+        drawn = np.mean([min(draw) for draw in product(errors, repeat=runs)])
+        assert float(expected_best(errors, runs)) == pytest.approx(float(drawn))
+
+
+def test_search_is_held_against_the_inputs_of_the_law(noisy: Fit) -> None:
+    x = np.asarray([1e9, 2e10])
+    near = float(noisy.law.at(x))
+    found = marginal_returns(noisy, TERMS, x, Tried([near * part for part in (1.5, 1.3, 1.2, 1.1, 1.0)], cost=0.01))
+    assert found.returns[0].input == "search"
+    assert sum(one.probability_best for one in found.returns) == pytest.approx(1)
+    none = Tried([near] * 5, cost=0.01)  # runs that are all alike: search brings nothing
+    assert marginal_returns(noisy, TERMS, x, none).returns[-1].value == pytest.approx(0)
+    assert [one.value for one in bests(none, 50)] == pytest.approx([near] * 4)
+    (searched,) = (one for one in spend(noisy, TERMS, x, 1.0, none) if one.input == "search")
+    assert (searched.now, searched.then, searched.loss) == pytest.approx((5, 105, near))
+
+
+def test_more_runs_never_promise_more_than_the_best_there_is() -> None:
+    tried = Tried([0.2, 0.1, 0.3], cost=1.0)
+    assert gains(tried, 1e6, 10)[0] == pytest.approx(float(expected_best(np.asarray(tried.errors), 3)) - 0.1)
+
+
+def test_what_quality_earned_is_scipys_line_or_refused_with_the_reason() -> None:
+    errors, per_day = [0.3, 0.25, 0.2, 0.15, 0.1, 0.05], [10.0, 16.0, 19.0, 26.0, 29.0, 36.0]
+    told = [Earned(f"m@{at}", *pair, days=3) for at, pair in enumerate(zip(errors, per_day, strict=True))]
+    found = earnings(told, 0.01)
+    line = stats.linregress(errors, per_day)
+    assert found.value == pytest.approx(-line.slope / 100)
+    assert found.refused is None
+    assert found.low is not None
+    assert found.low == pytest.approx((-line.slope - stats.t.ppf(0.975, 4) * line.stderr) / 100)
+    assert "5 are needed" in str(earnings(told[:4], 0.01).refused)
+    level = [one.__class__(one.version, one.error, 20.0 + (at % 2), 3) for at, one in enumerate(told)]
+    assert "do not show that better versions earned more" in str(earnings(level, 0.01).refused)

@@ -39,7 +39,8 @@ def forecast(
         ),
     ] = None,
     inputs: Annotated[
-        list[Input] | None, typer.Option(help="An input: rows, parameters, passes, people; the first three otherwise.")
+        list[Input] | None,
+        typer.Option(help="An input: rows, parameters, passes, search, people; all but people otherwise."),
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Write the recipes of the runs that would decide here.")] = None,
     data: Annotated[Path | None, typer.Option("--csv", exists=True, help="Runs from elsewhere, one a line.")] = None,

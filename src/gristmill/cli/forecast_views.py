@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 def forecast_view(document: Document) -> RenderableType:
     parts: list[RenderableType] = []
-    for view in (_curve, _law, _returns, _spent, _reach, _optimum, _plan):
+    for view in (_curve, _law, _returns, _search, _spent, _earnings, _reach, _optimum, _plan):
         parts += view(document)
     notes = [Text(note, style="dim") for note in document.get("notes", ())]
     return Group(*parts, *notes)
@@ -58,7 +58,23 @@ def _returns(document: Document) -> list[RenderableType]:
         f"{document['y']} LESS PER {money} [95 %]": interval,
         "BEST WITH": lambda row: f"{row['probability_best']:.0%}",
     }
+    if "earns" in document["returns"][0]:
+        fields = {**fields, f"{money} A DAY PER {money} [95 %]": lambda row: interval(row["earns"])}
     return ["", title(document["verdict"]), table(document["returns"], fields)]
+
+
+def _search(document: Document) -> list[RenderableType]:
+    fields: Fields = {"BEST OF RUNS": "runs", f"EXPECTED {document['y']} [95 %]": interval}
+    return ["", table(document["search"], fields)] if "search" in document else []
+
+
+def _earnings(document: Document) -> list[RenderableType]:
+    """What a point of quality is worth; where the books do not show it, a note says why."""
+    earnings = document.get("earnings", {"refused": "not asked"})
+    if earnings["refused"] is not None:
+        return []
+    said = f"{interval(earnings)} {earnings['currency']} a day (95 %), by {earnings['versions']} versions in the books"
+    return ["", f"A point of quality ({earnings['point']:g} of {document['y']}) earned {said}."]
 
 
 def _spent(document: Document) -> list[RenderableType]:
@@ -68,7 +84,11 @@ def _spent(document: Document) -> list[RenderableType]:
         "TO": lambda row: f"{row['then']:,.6g}",
         f"{document['y']} THEN [95 %]": lambda row: interval(row | {"value": row["loss"]}),
     }
-    return ["", table(document["spent"], fields)] if "spent" in document else []
+    if "spent" not in document:
+        return []
+    if "earns" in document["spent"][0]:
+        fields = {**fields, f"{document['currency']} MORE A DAY": lambda row: f"{row['earns']:,.4g}"}
+    return ["", table(document["spent"], fields)]
 
 
 def _reach(document: Document) -> list[RenderableType]:

@@ -9,12 +9,17 @@ from gristmill.core.errors import Unprocessable
 
 
 class Input(StrEnum):
-    """What goes into a version. `people` (hours) only when asked for."""
+    """What goes into a version; `search` is how many runs it was the best of. `people` (hours) only when asked for."""
 
     rows = "rows"
     parameters = "parameters"
     passes = "passes"
+    search = "search"
     people = "people"
+
+
+OF_COMPUTE = (Input.rows.value, Input.parameters.value, Input.passes.value)  # training takes their product
+PEOPLE, SEARCH = Input.people.value, Input.search.value
 
 
 def parse_figure(text: str) -> tuple[str, float]:

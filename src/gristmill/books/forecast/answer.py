@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from gristmill.books.forecast import compute, learning_curve, scaling
-from gristmill.books.forecast.costs import cost
-from gristmill.books.forecast.plan import around, plan
+from gristmill.books.forecast.money import money
 from gristmill.books.forecast.question import Question
 from gristmill.books.forecast.reach import reach
-from gristmill.books.forecast.returns import marginal_returns, spend
 from gristmill.books.forecast.scaling import Fit
 from gristmill.core.errors import Unprocessable
 
@@ -40,7 +38,7 @@ def answer(question: Question) -> Document:
         document["reach"] = [one._asdict() for one in reach(fit, place, question.target)]
     if question.served_tokens is not None:
         document["optimum"] = _optimum(question, fit, place)
-    document |= _money(question, fit, place)
+    document |= money(question, fit, place)
     return document | {"notes": [*document.get("notes", ()), *_without_effect(fit)]}
 
 
@@ -114,37 +112,6 @@ def _optimum(question: Question, fit: Fit, place: np.ndarray) -> Document:
     if question.target is not None:
         found["for_target"] = compute.cheapest_for_loss(fit.law, question.target, tokens)._asdict()
     return {"served_tokens": tokens, **found}
-
-
-def _money(question: Question, fit: Fit, place: np.ndarray) -> Document:
-    """Returns on money, what a budget buys, and the plan that would decide; without prices the reason why not."""
-    terms = question.terms()
-    if not terms:
-        return {"notes": ["No prices are known, so that returns on money are not: give costs."]}
-    found = marginal_returns(fit, terms, place)
-    document: Document = {
-        "currency": question.currency,
-        "cost": float(cost(terms, place)),
-        "returns": [one._asdict() for one in found.returns],
-        "best": found.best,
-        "verdict": _verdict(question, [one.input for one in found.returns], found.best),
-    }
-    if question.budget is not None:
-        document["spent"] = [one._asdict() for one in spend(fit, terms, place, question.budget)]
-    if found.best is None:
-        first, second = (one.input for one in found.returns[:2])
-        candidates = np.asarray(question.candidates) if question.candidates else around(place)
-        planned = plan(fit, terms, place, (first, second), candidates)
-        document["plan"] = planned._asdict() | {"runs": [run._asdict() for run in planned.runs]}
-    return document
-
-
-def _verdict(question: Question, ranked: list[str], best: str | None) -> str:
-    if len(ranked) == 1:
-        return f"{ranked[0]} is the only input with a price."
-    if best is None:
-        return f"Undecided between {ranked[0]} and {ranked[1]}: their intervals overlap."
-    return f"The next {question.currency} pays best in {best}."
 
 
 def _points(question: Question, x: np.ndarray, loss: np.ndarray, fit: Fit | None) -> list[Document]:

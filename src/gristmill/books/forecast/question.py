@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from gristmill.books.forecast.costs import CostTerm
+from gristmill.books.forecast.search import Tried
 from gristmill.core.errors import TooLarge, Unprocessable
 
 MOST_RUNS = 5_000
@@ -19,6 +20,15 @@ class Cost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     price: float
     powers: dict[str, float]
+
+
+class Earned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Money a day on the `days` on which a version with this `error` answered nearly all requests of its model."""
+
+    version: str
+    error: float
+    per_day: float
+    days: int
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,6 +46,9 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seen: str | None = None  # that column: an input
     served_tokens: float | None = None  # by the two inputs N (parameters) and D (tokens), in this order
     candidates: list[list[float]] = []  # runs that a plan may choose from, in the order of `x`
+    tried: Tried | None = None  # runs that differ in seed and searched fields alone: search is an input too
+    point: float | None = None  # of y: what it earns a day is asked for, from what versions `earned`
+    earned: list[Earned] = []
 
     def inputs(self) -> np.ndarray:
         """[runs, inputs]. Raises Unprocessable naming the column."""
@@ -82,6 +95,10 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for name, value in (("budget", self.budget), ("served_tokens", self.served_tokens)):
             if value is not None and not (np.isfinite(value) and value >= 0):
                 raise Unprocessable(f"The {name} should be a finite number of 0 or more.", field=name)
+        if self.tried is not None and not (len(self.tried.errors) and min(self.tried.errors) > 0 < self.tried.cost):
+            raise Unprocessable("Search needs errors above 0 and what one more run costs.", field="tried")
+        if self.point is not None and not self.point > 0:
+            raise Unprocessable("A point of quality should be more than 0.", field="point")
         if self.target is not None and not (np.isfinite(self.target) and self.target > 0):
             raise Unprocessable("The target should be a finite loss above 0.", field="target")
 

@@ -1,6 +1,7 @@
-"""Where the next unit of money pays best: −(∂L/∂x) / (∂K/∂x) for each input, over all draws of the law.
+"""Where the next unit of money pays best: −(∂L/∂x) / (∂K/∂x) of each input, with the uncertainty of the law.
 
-An input whose money is not known has no return.
+`K` is money as a function of the inputs. An input whose money is not known (∂K/∂x = 0) has no return. Search is no
+input of the law: its return is what one more run takes off the expected best, over what the run costs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from scipy.optimize import brentq
 
 from gristmill.books.forecast.costs import CostTerm, cost, marginal_cost
 from gristmill.books.forecast.scaling import Fit
+from gristmill.books.forecast.search import SEARCH, Tried, gains
 from gristmill.core.errors import Unprocessable
 
 _TAILS = (0.025, 0.975)
@@ -30,10 +32,11 @@ class Return(NamedTuple):
 
 
 class Returns(NamedTuple):
-    """`best` is None while it is undecided: the interval of the best overlaps another's."""
+    """Best first; `draws` [b, inputs] in the same order. `best` is None while the interval of the best overlaps."""
 
     returns: tuple[Return, ...]
     best: str | None
+    draws: np.ndarray
 
 
 class Spent(NamedTuple):
@@ -47,26 +50,30 @@ class Spent(NamedTuple):
     high: float
 
 
-def marginal_returns(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray) -> Returns:
+def marginal_returns(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, tried: Tried | None = None) -> Returns:
     """Returns at x [inputs], best first. Raises Unprocessable when no input's money is known."""
     prices = marginal_cost(terms, x) if terms else np.zeros(len(x))
     priced = [place for place, price in enumerate(prices) if price > 0]
     if not priced:
         raise Unprocessable("No input has a price, so that nothing is known of returns on money: give the costs.")
+    names = [fit.law.inputs[place] for place in priced]
     draws = _slopes(fit.draws, x)[:, priced] / prices[priced]
     values = _slopes(np.asarray([fit.law.vector]), x)[0, priced] / prices[priced]
+    if tried is not None:
+        value, of_search = gains(tried, 1, len(draws))
+        names, values = [*names, SEARCH], np.append(values, value / tried.cost)
+        draws = np.column_stack([draws, of_search / tried.cost])
     lows, highs = np.quantile(draws, _TAILS, axis=0)
-    wins = np.bincount(draws.argmax(axis=1), minlength=len(priced)) / len(draws)
-    found = [
-        Return(fit.law.inputs[place], *map(float, figures))
-        for place, *figures in zip(priced, values, lows, highs, wins, strict=True)
-    ]
-    found.sort(key=lambda one: -one.value)
+    wins = np.bincount(draws.argmax(axis=1), minlength=len(names)) / len(draws)
+    order = np.argsort(-values, kind="stable")
+    found = [Return(names[place], *(float(of[place]) for of in (values, lows, highs, wins))) for place in order]
     decided = all(found[0].low > other.high for other in found[1:])
-    return Returns(tuple(found), found[0].input if decided else None)
+    return Returns(tuple(found), found[0].input if decided else None, draws[:, order])
 
 
-def spend(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, budget: float) -> tuple[Spent, ...]:
+def spend(
+    fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, budget: float, tried: Tried | None = None
+) -> tuple[Spent, ...]:
     """The loss after `budget` more money in each input alone, the others kept as in x [inputs]; best first."""
     here = cost(terms, x)
     found = []
@@ -77,7 +84,18 @@ def spend(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, budget: float) -> 
             low, high = np.quantile(fit.at(then), _TAILS)
             figures = (x[place], then[place], fit.law.at(then), low, high)
             found.append(Spent(fit.law.inputs[place], *map(float, figures)))
+    if tried is not None:
+        found.append(_searched(fit, x, tried, budget))
     return tuple(sorted(found, key=lambda one: one.loss))
+
+
+def _searched(fit: Fit, x: np.ndarray, tried: Tried, budget: float) -> Spent:
+    """What is gained over the expected best of the runs that there are comes off the law's loss at x."""
+    more = budget / tried.cost
+    gain, draws = gains(tried, more, len(fit.draws))
+    low, high = np.quantile(fit.at(x) - draws, _TAILS)
+    now = len(tried.errors)
+    return Spent(SEARCH, *map(float, (now, now + more, fit.law.at(x) - gain, low, high)))
 
 
 def _factor(terms: Sequence[CostTerm], x: np.ndarray, place: int, money: float) -> float:

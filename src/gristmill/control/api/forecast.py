@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from gristmill.books.forecast.process import ask
 from gristmill.books.forecast.question import Question
-from gristmill.control import forecasts
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
+from gristmill.control.forecasts.history import Wanted, history, told
 from gristmill.core.errors import Unprocessable
 
 router = APIRouter()
@@ -51,9 +51,9 @@ def of_model(
     form: AsForm = Form.json,
 ) -> Response:
     """From the model's own versions and what they cost. `at`: rows=5000; `inputs`: rows, parameters, passes, people."""
-    wanted = forecasts.Wanted(budget, target, tuple(at or ()), tuple(inputs or ()))
-    history = forecasts.history(here, by.tenant, model, wanted)
-    answered = ask(history.question, form)
+    wanted = Wanted(budget, target, tuple(at or ()), tuple(inputs or ()))
+    found = history(here, by.tenant, model, wanted)
+    answered = ask(found.question, form)
     if form != Form.json:
         return Response(answered, media_type=_MEDIA[form])
-    return Json(forecasts.told(history, msgspec.json.decode(answered)))
+    return Json(told(found, msgspec.json.decode(answered)))
