@@ -8,7 +8,7 @@ import typer
 
 from gristmill.cli.arguments import moment_parser, money_parser
 from gristmill.cli.connection import connect
-from gristmill.cli.formats import moment
+from gristmill.cli.formats import utc
 from gristmill.cli.output import AsJson, Fields, show, table
 from gristmill.core.budgets import BudgetPeriod
 
@@ -45,7 +45,7 @@ def budgets(as_json: AsJson = False) -> None:
         "AMOUNT": "amount",
         "PERIOD": "period",
         "KIND": lambda row: "hard" if row["hard"] else "soft",
-        "FROM": lambda row: moment(row["begins_at"]),
+        "FROM": lambda row: utc(row["begins_at"]),
     }
     show(found, as_json, lambda rows: table(rows, fields, empty="No budget yet: `gristmill books set-budget`."))
 

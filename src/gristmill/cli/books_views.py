@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
-from gristmill.cli.formats import moment, money
+from gristmill.cli.formats import money, utc
 from gristmill.cli.output import Fields, facts, fits, table, text, title
 
 _ZERO_WIDTH = "\u200b"
@@ -31,7 +31,7 @@ def entries_view(postings: list[dict[str, Any]]) -> RenderableType:
         grid = Table.grid(Column(min_width=28), Column(min_width=15, justify="right"), Column(), padding=(0, 1))
         for line in lines:
             grid.add_row(f"  {line['account']}", _amount(line), _quantity(line))
-        parts += [title(f"{moment(at)}  {event}"), grid]
+        parts += [title(f"{utc(at)}  {event}"), grid]
     return Group(*parts)
 
 
@@ -60,8 +60,12 @@ def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
         "PRICE": lambda row: f"{row['price']} {row['currency']}",
         "UNIT": "unit",
         "BASIS": "basis",
-        "FROM": lambda row: moment(row["valid_from"])[:10] if row["valid_from"] else "always",
+        "FROM": lambda row: utc(row["valid_from"]) if row["valid_from"] else "always",
     }
+    if any(row["valid_to"] for row in rows):
+        fields["TO"] = lambda row: utc(row["valid_to"]) if row["valid_to"] else "–"
+    if any(row["known_from"] for row in rows):
+        fields["KNOWN"] = lambda row: utc(row["known_from"])[:10] if row["known_from"] else "always"
     notes = dict.fromkeys(row["note"] for row in rows if row.get("note"))
     return Group(table(rows, fields), "", *(Text(note, style="dim") for note in notes))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from gristmill.core.money import format_micro
@@ -15,6 +15,12 @@ def moment(timestamp: float | str | None) -> str:
     if isinstance(timestamp, str):
         return timestamp
     return datetime.fromtimestamp(timestamp).isoformat(sep=" ", timespec="seconds")
+
+
+def utc(timestamp: float) -> str:
+    """Seconds since the epoch → the time in UTC, in which the books count days; at midnight the day alone."""
+    text = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return text.removesuffix(" 00:00:00Z")
 
 
 def size(count: float | None) -> str:

@@ -15,12 +15,17 @@ Served = dict[tuple[str, ...], int]
 
 def serving(scope: Scope) -> Cells:
     """Rows (version, currency): what serving it took, its write-down, its endpoints' idle, what it earned."""
+    cells = _costs(scope)
+    for due in owed(scope):
+        cells.add((due.version, due.currency), "revenue_micro", due.micro)
+    return cells
+
+
+def _costs(scope: Scope) -> Cells:
     cells = Cells(COLUMNS)
     for row in scope.money(("version", "item"), "served:"):
         column = "amortisation_micro" if row["item"] == "amortisation" else "marginal_micro"
         cells.add((row["version"], row["currency"]), column, row["micro"])
-    for due in owed(scope):
-        cells.add((due.version, due.currency), "revenue_micro", due.micro)
     for row in scope.money(("version",), "idle:endpoint:"):
         cells.add((row["version"], row["currency"]), "idle_micro", row["micro"])
     return cells
@@ -39,7 +44,7 @@ def by_key(scope: Scope) -> Cells:
             weights[row["version"]][key] = weights[row["version"]].get(key, 0) + round(row["quantity"])
     for due in owed(scope):
         cells.add((due.version, due.key, due.currency), "revenue_micro", due.micro)
-    for (version, currency), values in serving(scope):
+    for (version, currency), values in _costs(scope):
         keys = list(weights[version])
         for column in ("marginal_micro", "amortisation_micro", "idle_micro"):
             parts = split_largest_remainder(values[column], [weights[version][key] for key in keys])
