@@ -63,9 +63,9 @@ def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
         "FROM": lambda row: utc(row["valid_from"]) if row["valid_from"] else "always",
     }
     if any(row["valid_to"] for row in rows):
-        fields["TO"] = lambda row: utc(row["valid_to"]) if row["valid_to"] else "–"
+        fields = {**fields, "TO": lambda row: utc(row["valid_to"]) if row["valid_to"] else "–"}
     if any(row["known_from"] for row in rows):
-        fields["KNOWN"] = lambda row: utc(row["known_from"])[:10] if row["known_from"] else "always"
+        fields = {**fields, "KNOWN": lambda row: utc(row["known_from"])[:10] if row["known_from"] else "always"}
     notes = dict.fromkeys(row["note"] for row in rows if row.get("note"))
     return Group(table(rows, fields), "", *(Text(note, style="dim") for note in notes))
 
