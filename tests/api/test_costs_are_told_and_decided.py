@@ -102,6 +102,8 @@ def test_another_amount_under_the_same_id_is_refused_and_reported(mill: Client) 
         (lambda books: books.buy_service("search-api", "12USD", "nowhere"), "no such run, model, version or dataset"),
         (lambda books: books.declare_hours("me", 1, "nowhere"), "no such run, model, version or dataset"),
         (lambda books: books.declare_hours("me", 1, "flour", at="2999-01-01"), "is in the future"),
+        (lambda books: books.declare_hours("me", 1, "flour", at="1969-12-31"), "before 1970"),
+        (lambda books: books.report("margin", since="2026-12", until="2026-11"), "end before it begins"),
         (lambda books: books.pay_data("rye@9", "1USD"), "no dataset version"),
         (lambda books: books.pay_data("rye@1", "NaNUSD"), "0 or more and finite"),
         (lambda books: books.buy_service("search-api", "2000000000000USD", "flour"), "at most 1,000,000,000,000"),

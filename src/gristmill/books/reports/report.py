@@ -79,6 +79,8 @@ def _checked(name: str, scope: Scope) -> ReportName:
         hint = f" Did you mean {str(near[0])!r}?" if near else ""
         raise NotFound(f"There is no report {name!r}: there are {', '.join(REPORTS)}.{hint}", got=name)
     found = ReportName(name)
+    if scope.since is not None and scope.until is not None and scope.until < scope.since:
+        raise Unprocessable("The report would end before it begins: give a later day for --to.", field="until")
     if scope.by == Breakdown.month and found not in _FLOWS:
         raise Unprocessable(f"The report {name} does not go by month: those that do are {', '.join(sorted(_FLOWS))}.",
                             field="by")  # fmt: skip

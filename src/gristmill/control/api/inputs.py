@@ -25,10 +25,12 @@ class Told(BaseModel):
     at: str | None = None
 
     def moment(self, now: float) -> float:
-        """Raises Unprocessable for what has not happened yet."""
+        """Raises Unprocessable for what has not happened yet, or before 1970."""
         at = now if self.at is None else begin(self.at, "at")
         if at > now:
             raise Unprocessable(f"{self.at} is in the future: the books hold what has happened.", field="at")
+        if at < 0:
+            raise Unprocessable(f"{self.at} is before 1970, with which the books' days begin.", field="at")
         return at
 
 
