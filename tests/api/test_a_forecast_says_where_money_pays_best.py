@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -203,7 +204,16 @@ def test_it_stops_at_quality_where_the_books_hold_no_relation(client: Client, tr
     assert any("search is no input here: 1 runs" in note for note in notes)
 
 
-def test_serving_is_weighed_in_the_optimum(client: Client) -> None:
+def test_serving_is_weighed_in_the_optimum(door: Door, client: Client) -> None:
+    with door.platform.database.write() as connection:
+        record = UsageRecord("talk.1", _tenant(connection), "key_1", "talk", "talk@1", "sha256:0", "chat", 200,
+                             time.time(), 1, 1, 1, 1, 1, {"prompt": 700, "cached": 100, "completion": 300})  # fmt: skip
+        post_usage(connection, "test-talk", [record], 1)
+    booked = client.forecasts.data(**ASKED, served_by="talk")["optimum"]
+    assert booked["served_tokens"] == 1000, "tokens read from a cache are not computed"
+    assert "talk" in booked["source"]
+    with pytest.raises(Unprocessable, match="no tokens that 'nobody' served"):
+        client.forecasts.data(**ASKED, served_by="nobody")
     alone = client.forecasts.data(**ASKED, served_tokens=0)["optimum"]["for_compute"]
     served = client.forecasts.data(**ASKED, served_tokens=1e11, target=2.6)["optimum"]
     assert alone["flop"] == pytest.approx(6 * alone["parameters"] * alone["tokens"])
@@ -215,6 +225,8 @@ def test_rows_seen_again_count_for_less(client: Client) -> None:
     columns = COLUMNS | {"U": [value / 4 for value in COLUMNS["D"]]}
     found = client.forecasts.data(columns, ["N", "D"], "loss", unique="U")
     assert found["repeated"]["most_repeats"] == pytest.approx(3.0)
+    assert found["repeated"]["basis"] == "assumed"
+    assert any("R* of rows seen again is assumed to be 15.39" in note for note in found["notes"])
     worth = 1 + 15.39 * (1 - math.exp(-3 / 15.39))
     assert found["points"][0]["D"] == pytest.approx(COLUMNS["D"][0] / 4 * worth)
 

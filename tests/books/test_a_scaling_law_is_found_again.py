@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import approx_fprime, minimize
 
-from gristmill.books.forecast import compute, scaling
+from gristmill.books.forecast import compute, repeats, scaling
 from gristmill.books.forecast.costs import CostTerm, cost
 from gristmill.books.forecast.earnings import earnings
 from gristmill.books.forecast.plan import around, plan
@@ -146,6 +146,21 @@ def test_repeated_data_are_worth_less_and_less() -> None:
     # U + U·R*·(1 − e^(−R/R*)) with R* = 15.39: Muennighoff et al. (2023), equation 5
     expected = [0.5, 1, 1 + 15.39 * (1 - np.exp(-1 / 15.39)), 1 + 15.39 * (1 - np.exp(-4 / 15.39)), 16.39]
     assert worth / unique == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_rows_seen_again_are_worth_is_found_from_runs_that_repeat() -> None:
+    r_star = 6.0
+    x, _ = runs(3, 40, 0.0)
+    unique = x[:, 1] / np.geomspace(1, 60, 40)
+    truth = CHINCHILLA.at(repeats.worth(x, 1, unique, r_star))
+    noise = np.random.default_rng(5).standard_normal(40)
+    found = repeats.repeats(INPUTS, x, 1, unique, truth * np.exp(0.005 * noise))
+    assert found.refused is None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= r_star <= found.high < 2 * found.low
+    few = repeats.repeats(INPUTS, x, 1, np.where(unique < x[:, 1] / 40, unique, x[:, 1]), truth)
+    assert (few.r_star, few.basis) == (compute.R_STAR, "assumed")
 
 
 @pytest.mark.parametrize(

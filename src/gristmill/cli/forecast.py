@@ -55,6 +55,9 @@ def forecast(
     served_tokens: Annotated[
         float | None, typer.Option(min=0, help="Tokens to be served, for the optimum of --x parameters,tokens.")
     ] = None,
+    served_by: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The same from the books: what this model served in a year.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw fit and residuals into this .svg or .png.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -62,6 +65,8 @@ def forecast(
     form = None if picture is None else _form(picture)
     if (model is None) == (data is None):
         raise typer.BadParameter("Name a model, or a file with --csv.")
+    if served_by is not None and served_tokens is not None:
+        raise typer.BadParameter("--served-by takes the tokens from the books: leave --served-tokens out.")
     if target is not None:
         _check_target(target, of_model=model is not None)
     with connect() as client:
@@ -69,11 +74,11 @@ def forecast(
             if x is None or y is None:
                 raise typer.BadParameter("--csv needs --x and --y: the columns of the inputs and of the loss.")
             asked = _question(data, x, y, at or [], cost or [], unique)
-            asked |= _wanted(budget, target, served_tokens)
+            asked |= _wanted(budget, target, served_tokens) | ({"served_by": served_by} if served_by else {})
             document = client.forecasts.data(**asked)
             drawn = client.forecasts.data_as(form, **asked) if form else b""
         else:
-            _none_of_a_csv(x=x, y=y, cost=cost, unique=unique, served_tokens=served_tokens)
+            _none_of_a_csv(x=x, y=y, cost=cost, unique=unique, served_tokens=served_tokens, served_by=served_by)
             document, drawn = _of_model(client, str(model), form, budget=budget, target=target, at=at, inputs=inputs)
     if picture is not None:
         picture.write_bytes(drawn)

@@ -15,7 +15,7 @@ Document = dict[str, Any]
 
 def forecast_view(document: Document) -> RenderableType:
     parts: list[RenderableType] = []
-    for view in (_curve, _law, _returns, _search, _spent, _earnings, _reach, _optimum, _plan):
+    for view in (_curve, _law, _repeated, _returns, _search, _spent, _earnings, _reach, _optimum, _plan):
         parts += view(document)
     notes = [Text(note, style="dim") for note in document.get("notes", ())]
     return Group(*parts, *notes)
@@ -47,6 +47,14 @@ def _law(document: Document) -> list[RenderableType]:
     if "forecast" in document:
         parts.append(f"{document['y']} at {_place(document)}: {interval(document['forecast'])}")
     return parts
+
+
+def _repeated(document: Document) -> list[RenderableType]:
+    """How much rows seen again are worth; where that is assumed, a note says why."""
+    found = document.get("repeated", {"refused": "nothing is repeated"})
+    if found["refused"] is not None:
+        return []
+    return [f"{found['input']} seen again: R* = {interval(found)} (95 %), fitted to these runs"]
 
 
 def _returns(document: Document) -> list[RenderableType]:
@@ -111,7 +119,10 @@ def _optimum(document: Document) -> list[RenderableType]:
     }
     found = document.get("optimum", {})
     rows = [{"what": key.replace("_", " "), **found[key]} for key in ("for_compute", "for_target") if key in found]
-    return ["", table(rows, fields)] if rows else []
+    if not rows:
+        return []
+    served = f"{found['served_tokens']:,.4g} tokens to be served"
+    return ["", table(rows, fields), f"With {served}: {found['source']}." if "source" in found else f"With {served}."]
 
 
 def _plan(document: Document) -> list[RenderableType]:

@@ -10,6 +10,7 @@ from gristmill.books.forecast import compute, learning_curve, scaling
 from gristmill.books.forecast.money import money
 from gristmill.books.forecast.question import Question
 from gristmill.books.forecast.reach import reach
+from gristmill.books.forecast.repeats import repeats, worth
 from gristmill.books.forecast.scaling import Fit
 from gristmill.core.errors import Unprocessable
 
@@ -23,13 +24,14 @@ def answer(question: Question) -> Document:
     question.check()
     x, loss, place = question.inputs(), question.losses(), question.place()
     document: Document = {"inputs": question.x, "y": question.y, "runs": len(loss), "at": _named(question, place)}
+    notes: list[str] = []
     if question.unique is not None:
-        x, place = _worth(question, x, place, document)
+        x = _worth(question, x, loss, document, notes)
     if len(question.x) == 1:
         document["curve"] = _curve(x[:, 0], loss, float(place[0]))
         lacking = _lacking(question, x, loss)
         if lacking is not None:
-            return document | {"points": _points(question, x, loss, None), "notes": [lacking]}
+            return document | {"points": _points(question, x, loss, None), "notes": [*notes, lacking]}
     fit = scaling.fit(question.x, x, loss)
     document |= {"law": _law(fit), "points": _points(question, x, loss, fit)}
     if "curve" not in document:
@@ -39,7 +41,7 @@ def answer(question: Question) -> Document:
     if question.served_tokens is not None:
         document["optimum"] = _optimum(question, fit, place)
     document |= money(question, fit, place)
-    return document | {"notes": [*document.get("notes", ()), *_without_effect(fit)]}
+    return document | {"notes": [*notes, *document["notes"], *_without_effect(fit)]}
 
 
 def _lacking(question: Question, x: np.ndarray, loss: np.ndarray) -> str | None:
@@ -53,17 +55,18 @@ def _lacking(question: Question, x: np.ndarray, loss: np.ndarray) -> str | None:
     return None
 
 
-def _worth(question: Question, x: np.ndarray, place: np.ndarray, document: Document) -> tuple[np.ndarray, np.ndarray]:
-    """Rows seen become what they are worth where they repeat fewer unique ones; `place` is taken as unique rows."""
+def _worth(question: Question, x: np.ndarray, loss: np.ndarray, document: Document, notes: list[str]) -> np.ndarray:
+    """Rows seen become what they are worth where they repeat fewer unique ones; `at` is taken as unique rows."""
     seen = question.seen or question.x[-1]
     if seen not in question.x:
         raise Unprocessable(f"Repeats are counted in {seen!r}, which is no input.", field="seen")
-    column = question.x.index(seen)
-    worth = x.copy()
-    worth[:, column] = compute.effective_data(x[:, column], question.uniques())
-    document["repeated"] = {"input": seen, "r_star": compute.R_STAR, "most_repeats": float(
-        (x[:, column] / np.minimum(question.uniques(), x[:, column])).max() - 1)}  # fmt: skip
-    return worth, place
+    column, unique = question.x.index(seen), question.uniques()
+    found = repeats(question.x, x, column, unique, loss)
+    if found.refused is not None:
+        notes.append(f"R* of rows seen again is assumed to be {found.r_star:g}, as published: {found.refused}.")
+    most = float((x[:, column] / np.minimum(unique, x[:, column])).max() - 1)
+    document["repeated"] = {"input": seen, "most_repeats": most, **found._asdict()}
+    return worth(x, column, unique, found.r_star)
 
 
 def _curve(x: np.ndarray, loss: np.ndarray, at: float) -> Document:

@@ -24,6 +24,7 @@ _SIZES = (0.3, 1.0)  # starts of all terms together, over what the median loss h
 MOST = 10.0  # an exponent
 _STEEPEST, _NOTHING = 500.0, 1e-300  # for exponentials and logarithms to stay finite
 _SUNK, _RAISED = 0.02, 0.3  # floors, as shares of the lowest loss
+_LEAST_START = 0.01  # an exponent to start from
 _LEAST_SPARE = 3  # runs more than parameters
 _COLLINEAR = 1e-6  # of the correlation matrix's smallest eigenvalue
 _SPAN = 1e-3  # of log x: less is one value
@@ -81,10 +82,21 @@ def fit(inputs: Sequence[str], x: np.ndarray, loss: np.ndarray, *, bootstraps: i
     residuals = log_loss - _log_losses(found[None], u)[0]
     draws = np.empty((0, 1 + 2 * len(names)))
     if bootstraps:
-        objective = _Objective(u, log_loss, _resampled(len(loss), bootstraps, found.size, seed))
-        resampled = _bounded(_descend_again(objective, free, float(loss.min()), bootstraps))
-        draws = _natural(_widened(resampled, found, len(loss)), centre)
+        objective = _Objective(u, log_loss, resampled(len(loss), bootstraps, found.size, seed))
+        again = _bounded(_descend_again(objective, free, float(loss.min()), bootstraps))
+        draws = _natural(_widened(again, found, len(loss)), centre)
     return Fit(_law(names, _natural(found[None], centre)[0]), draws, residuals, float(values.min()))
+
+
+def refit(law: Law, x: np.ndarray, loss: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Lowest objective [b] of runs x [n, inputs] weighted by `weights` [b, n], from `law` on."""
+    centre = np.log(x).mean(axis=0)
+    heights = np.log(np.maximum(law.coefficients, _NOTHING)) - np.asarray(law.exponents) * centre
+    bends = [_logit(float(np.clip(one, _LEAST_START, MOST - _LEAST_START))) for one in law.exponents]
+    floor = np.log(max(law.floor, _SUNK * float(loss.min())))
+    start = np.asarray([floor, *np.column_stack([heights, bends]).ravel()])
+    objective = _Objective(np.log(x) - centre, np.log(loss), weights)
+    return descend(objective, np.repeat(start[None], len(weights), axis=0))[1]
 
 
 def _descend_again(objective: _Objective, found: np.ndarray, lowest: float, bootstraps: int) -> np.ndarray:
@@ -222,7 +234,7 @@ def _law(names: tuple[str, ...], vector: np.ndarray) -> Law:
     return Law(names, float(vector[0]), tuple(map(float, vector[1::2])), tuple(map(float, vector[2::2])))
 
 
-def _resampled(runs: int, draws: int, parameters: int, seed: int) -> np.ndarray:
+def resampled(runs: int, draws: int, parameters: int, seed: int) -> np.ndarray:
     """How often each run is drawn [draws, runs]; a draw of too few different runs is drawn again."""
     random = np.random.default_rng(seed)
     counts = random.multinomial(runs, np.full(runs, 1 / runs), size=draws)

@@ -17,7 +17,8 @@ class Forecasts(Resource[D]):
     def data(self, /, columns: Columns, x: Sequence[str], y: str, **more: Any) -> Steps[Document]:
         """The law of runs from elsewhere: L(x), its returns on money, what a target takes.
 
-        More: `at`, `costs` [{name, price, powers}], `currency`, `budget`, `target`, `unique`, `seen`, `served_tokens`.
+        More: `at`, `costs` [{name, price, powers}], `currency`, `budget`, `target`, `unique`, `seen`, `served_tokens`,
+        `served_by` (a model whose traffic the books know).
         """
         body = {"columns": columns, "x": list(x), "y": y, **more}
         reply = yield Call("POST", "/forecast", json=body, timeout_s=UPLOAD_TIMEOUT_S)
