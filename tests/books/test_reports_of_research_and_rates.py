@@ -12,6 +12,7 @@ import pyarrow.parquet
 import pytest
 
 from gristmill.books import events
+from gristmill.books.budgets import set_budget
 from gristmill.books.posting import post, reverse
 from gristmill.books.rate_cards import set_rate
 from gristmill.books.reports import pictures, tables
@@ -19,6 +20,7 @@ from gristmill.books.reports.rate_change import proposal
 from gristmill.books.reports.report import REPORTS, report, report_of_all
 from gristmill.books.reports.scope import Quality
 from gristmill.books.usage import post_usage
+from gristmill.core.budgets import BudgetPeriod
 from gristmill.core.errors import Unprocessable
 from gristmill.core.periods import begin, end, months
 from gristmill.core.reports import Breakdown, ReportName
@@ -31,6 +33,10 @@ HOUR_OF_RUN = 40_000 + 5_000 + 150_000  # a core-hour, a GiB-hour, a kWh
 
 @pytest.fixture
 def mill(database: Database) -> Database:
+    return milled(database)
+
+
+def milled(database: Database) -> Database:
     """Two versions, one failed run, hours of two teams; served in November and in December 2023."""
     with database.write() as connection:
         for event in (
@@ -195,10 +201,18 @@ def test_every_report_is_a_table_for_other_programs(mill: Database, name: str) -
         assert pyarrow.csv.read_csv(io.BytesIO(tables.as_csv(document))).num_rows == read.num_rows
 
 
+@pytest.fixture(scope="module")
+def drawn_mill() -> Database:
+    database = milled(in_memory())
+    with database.write() as connection:
+        set_budget(connection, TENANT, "tenant", "5USD", BudgetPeriod.total, NOON, NOON)
+    return database
+
+
 @pytest.mark.parametrize("name", list(pictures.PICTURES))
-def test_the_same_report_draws_the_same_picture(mill: Database, name: str) -> None:
+def test_the_same_report_draws_the_same_picture(drawn_mill: Database, name: str) -> None:
     measured = [Quality(TENANT, "digits@1", "accuracy", 0.9, True), Quality(TENANT, "digits@2", "accuracy", 0.95, True)]
-    with mill.read() as connection:
+    with drawn_mill.read() as connection:
         document = report(connection, TENANT, name, qualities=measured)
     first, second = (pictures.draw(document, "svg") for _ in range(2))
     assert first == second

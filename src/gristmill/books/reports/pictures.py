@@ -36,6 +36,7 @@ _INPUTS = ("compute_micro", "energy_micro", "data_micro", "people_micro", "stora
 PICTURES: dict[ReportName, Picture] = {
     ReportName.summary: Picture(("balance_micro",), ("account",)),
     ReportName.cost: Picture(_INPUTS, ("version",), stacked=True),
+    ReportName.datasets: Picture(("paid_micro", "waiting_micro", "in_versions_micro"), ("dataset",)),
     ReportName.unit_cost: Picture(("marginal_per_request", "loaded_per_request"), ("version",)),
     ReportName.margin: Picture(
         ("revenue_micro", "marginal_micro", "amortisation_micro", "idle_micro", "margin_micro"),
@@ -48,6 +49,7 @@ PICTURES: dict[ReportName, Picture] = {
     ReportName.idle: Picture(("idle_micro",), ("owner",)),
     ReportName.energy: Picture(("kwh",), ("account",), unit="kWh"),
     ReportName.people: Picture(("cost_micro",), ("team", "on")),
+    ReportName.budget: Picture(("amount_micro", "used_micro"), ("budget",)),
     ReportName.rate_change: Picture(("old_micro", "new_micro"), ("card", "item")),
 }
 
@@ -115,7 +117,8 @@ def _panel(axes: Any, picture: Picture, rows: Rows, unit: str, left_out: int) ->
     axes.set_xlabel(f"{unit}   ({left_out} more rows are not drawn)" if left_out else unit, fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(fontsize=8, frameon=False, loc="best")
+    axes.set_xlim(min(0.0, axes.get_xlim()[0]), max(0.0, axes.get_xlim()[1]))
+    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside: it hides no bar
 
 
 def _value(column: str, row: dict[str, Any]) -> float:
