@@ -41,14 +41,18 @@ class Periods:
                 self.close(replica, answer, keep_counters=True)
 
     def close(self, replica: Replica, answer: Pong | None, *, keep_counters: bool = False) -> None:
-        """Tell the books what was used since the last period. `keep_counters`: the process lives on."""
+        """Tell the books what was used since the last period. `keep_counters`: the process lives on.
+
+        The first one begins with the grant: a replica that loads holds it already.
+        """
         booked = _booked(replica)
-        start = booked.at or replica.ready_at
-        if start is None or answer is None:
+        if answer is None:
             return
         now = self._platform.clock.now()
         with self._platform.database.write() as connection:
-            bookkeeping.tell(connection, _event(replica, booked.index, start, now, _since(answer, booked)))
+            bookkeeping.tell(
+                connection, _event(replica, booked.index, booked.at or replica.created_at, now, _since(answer, booked))
+            )
             following = Booked(booked.index + 1, now, *(_counters(answer) if keep_counters else (0, 0.0, 0.0, 0.0)))
             records.update_replica(connection, replica.id, booked=msgspec.to_builtins(following))
 
