@@ -60,8 +60,11 @@ def test_money_for_10_requests_serves_exactly_10_of_500_parallel_ones(
     eventually(lambda: budget(sold, place)["used_micro"] == 10 * PRICE_MICRO, 20, "the use is not posted")
     spent = budget(sold, place)
     assert (spent["left_micro"], spent["leased_micro"], spent["unsettled_micro"]) == (0, 0, 0)
-    sold.set_hard_budget(place, "1.20USD")
+    sold.cli("books", "remove-budget", place)
     eventually(lambda: call(sold, key["token"], wine_rows[:1])[0] == 200, 10)
+    sold.set_hard_budget(place, "1.30USD")
+    again = [call(sold, key["token"], wine_rows[:1])[0] for _ in range(4)]
+    assert (again[0], again[-1]) == (200, 402)
 
 
 def test_while_the_database_is_locked_what_is_leased_is_spent_and_then_clients_are_told_to_come_again(

@@ -31,24 +31,26 @@ class Budgets:
         self._gateway = gateway
         self._life = new_id("life")
         self._lessee = Lessee(socket)
-        self._purses: dict[RouteBudget, Purse] = {}
+        self._purses: dict[RouteBudget, Purse] = {}  # of every budget that this process ever knew
         self._by_place: dict[tuple[str, str], list[Purse]] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._purses)
+        return bool(self._by_place)
 
     def update(self, budgets: tuple[RouteBudget, ...]) -> None:
         """Take over another snapshot's budgets; what is held of those that stay, stays."""
-        for budget in [budget for budget in self._purses if budget not in budgets]:
-            self._begin(self._purses.pop(budget).give_back(0.0, ended=True))
+        before = {purse.budget for purses in self._by_place.values() for purse in purses}
+        self._by_place = {}
         for budget in budgets:
             if budget not in self._purses:
-                purse = self._purses[budget] = Purse(budget, self._gateway, self._life, self._lessee)
-                self._begin(purse.begin())
-        self._by_place = {}
-        for budget, purse in self._purses.items():
+                self._purses[budget] = Purse(budget, self._gateway, self._life, self._lessee)
+            purse = self._purses[budget]
             self._by_place.setdefault((budget.tenant, budget.place), []).append(purse)
+            if budget not in before:
+                self._begin(purse.begin())
+        for budget in before.difference(budgets):
+            self._begin(self._purses[budget].give_back(0.0, ended=True))
 
     async def reserve(self, pool: Pool, work: Work) -> Reservation:
         """The most that `work` may cost. Raises OverBudget; Unavailable while nobody can tell what is left."""

@@ -17,7 +17,34 @@ from gristmill.serving.gateway.budgets.lessee import Lessee
 
 PICO_A_MICRO = 1_000_000
 _AHEAD_S = 1.0  # of its requests' prices is leased beforehand; no more than that is open when the process dies
+_LEAST_S = 0.1  # a shorter time tells no pace
 _TOLD_S = 0.25  # for so long what the controller said of an exhausted budget holds
+
+
+class _Pace:
+    """How much is reserved in `_AHEAD_S`, by what was since it was last asked for."""
+
+    __slots__ = ("_at", "_reserved", "_since", "ahead")
+
+    def __init__(self) -> None:
+        self.ahead = 0
+        self._reserved = 0
+        self._at = self._since = monotonic()
+
+    def add(self, amount: int) -> None:
+        self._reserved += amount
+        self._at = monotonic()
+
+    def idle_s(self) -> float:
+        return monotonic() - self._at
+
+    def told(self) -> int:
+        """`ahead`, brought up to date: at first what was reserved so far, so that it grows with each lease."""
+        elapsed_s = monotonic() - self._since
+        if elapsed_s >= _LEAST_S:
+            self.ahead = int(self._reserved * _AHEAD_S / max(elapsed_s, _AHEAD_S if not self.ahead else 0.0))
+            self._reserved, self._since = 0, monotonic()
+        return max(self.ahead, self._reserved)
 
 
 class Purse:
@@ -30,8 +57,7 @@ class Purse:
         self._held_micro = 0
         self._numbers = itertools.count(1)
         self._left = 0
-        self._reserved = 0  # since the last lease
-        self._leased_at = self._used_at = monotonic()
+        self._pace = _Pace()
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._filling: asyncio.Task[None] | None = None
         self._unit = PICO_A_MICRO  # of the request that came last
@@ -43,10 +69,9 @@ class Purse:
             await self._wait(amount)
         else:
             self._left -= amount
-        self._used_at = monotonic()
-        self._reserved += amount
+        self._pace.add(amount)
         self._unit = amount
-        if self._filling is None and self._left < self._ahead() // 2 and not self._known_to_be_gone(self._ahead()):
+        if self._left < self._pace.ahead // 2 and self._filling is None and not self._known_to_be_gone(amount):
             self._fill()
 
     def put_back(self, amount: int) -> None:
@@ -60,9 +85,9 @@ class Purse:
     async def give_back(self, idle_s: float, ended: bool = False) -> None:
         """Return what is left where nothing was reserved for `idle_s`; another gateway may need it."""
         micro = max(0, self._left // PICO_A_MICRO)
-        busy = self._filling is not None or monotonic() - self._used_at < idle_s
-        if busy or not (micro or ended):
+        if self._filling is not None or self._pace.idle_s() < idle_s or not (micro or ended):
             return
+        self._pace = _Pace()
         self._held_micro -= micro
         self._left -= micro * PICO_A_MICRO
         await self._tell(ended=ended)
@@ -101,7 +126,7 @@ class Purse:
             if self._waiting:
                 self._unit = self._waiting[0][0]
             least = self._unit - self._left if self._waiting else 0
-            wanted = waiting - self._left + self._ahead()
+            wanted = waiting - self._left + self._pace.told()
             try:
                 granted = await self._lessee.ask(self._asking(_micro(wanted), _micro(least)))
             except Unavailable as error:
@@ -110,7 +135,6 @@ class Purse:
             self.lease = granted.lease
             self._held_micro += granted.micro
             self._left += granted.micro * PICO_A_MICRO
-            self._leased_at, self._reserved = monotonic(), 0
             self._serve()
             if granted.micro < _micro(wanted) and (not self._waiting or granted.micro == 0):
                 more = granted.left_micro * PICO_A_MICRO
@@ -143,11 +167,6 @@ class Purse:
             f"{self.budget.currency} that this request may cost: ask for a higher budget.",
             budget=self.budget.place,
         )
-
-    def _ahead(self) -> int:
-        """What `_AHEAD_S` of requests like those since the last lease would reserve."""
-        elapsed_s = max(_AHEAD_S, monotonic() - self._leased_at)
-        return int(self._reserved * _AHEAD_S / elapsed_s)
 
     def _asking(self, wanted_micro: int, least_micro: int, ended: bool = False) -> Lease:
         budget = self.budget
