@@ -274,13 +274,13 @@ def test_a_csv_is_forecast_on_the_command_line(door: Door, tmp_path: Path, monke
 
 @pytest.fixture
 def published(door: Door, tmp_path: Path, monkeypatch: Any) -> Path:
-    """The same runs as a table writes them: semicolons, other cases, 70M and 1.4B; half of the tokens are unique."""
+    """The same runs as a table writes them: a comment, semicolons and decimal commas, other cases, 70M and 1.4B."""
     monkeypatch.setenv("GRISTMILL_URL", door.url)
     monkeypatch.setenv("GRISTMILL_API_KEY", door.key)
     rows = zip(*COLUMNS.values(), strict=True)
     lines = [f"{size / 1e6:g}M; {tokens / 1e9:g}B;{tokens / 2e9:g}B;{loss}" for size, tokens, loss in rows]
     path = tmp_path / "published.csv"
-    path.write_text("\n".join(["Params; Tokens ;Unique;Loss", *lines]))
+    path.write_text("\n".join(["# after Hoffmann et al.", "", "Params; Tokens ;Unique;Loss", *lines]).replace(".", ","))
     return path
 
 
@@ -290,6 +290,8 @@ def test_a_table_is_read_as_it_was_published(published: Path, capsys: Any) -> No
     found = json.loads(capsys.readouterr().out)
     assert [term["exponent"]["value"] for term in found["law"]["terms"]] == pytest.approx([0.34, 0.3], rel=1e-3)
     assert found["optimum"]["served_tokens"] == 1e11
+    optimal = {one["input"]: one["exponent"]["value"] for one in found["law"]["optimal"]}
+    assert optimal == pytest.approx({"params": 0.3 / 0.64, "tokens": 0.34 / 0.64}, rel=1e-3)
     assert run([*asked, "--unique", "unique"]) == 0
     repeated = json.loads(capsys.readouterr().out)["repeated"]
     assert (repeated["input"], repeated["most_repeats"]) == ("tokens", pytest.approx(1.0))

@@ -58,6 +58,29 @@ def test_bad_arguments_exit_2_and_say_which(
     assert len(output.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("", "is empty"),
+        ("N,D,loss\n", "no rows below its header"),
+        ("1,2,3\n4,5,6\n", "no header: line 1 holds numbers"),
+        ("# a comment\nN;D;loss\n1e6;2e8;1,5\n1e7;;2\n", "line 4: nothing stands in 'D'"),
+        ("N,D,loss\n1e6,2e8,nan\n", "line 2: 'nan' is no number in 'loss'"),
+        ("N D Loss\n70M 1.4B 2.5\n", "no column 'steps': it has N, D, Loss"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_told_by_its_line(
+    home: Path, table: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = home / "runs.csv"
+    path.write_text(table)
+    inputs = "N,steps" if "Loss" in table else "N,D"
+    assert run(["forecast", "--csv", str(path), "--x", inputs, "--y", "loss"]) == 1
+    sentence = capsys.readouterr().err
+    assert says in sentence
+    assert len(sentence.splitlines()) == 1
+
+
 def test_an_error_of_the_platform_exits_1_with_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: _raise(Conflict("Two at once."))) == 1
     assert capsys.readouterr().err == "Two at once.\n"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import yaml
 
+from gristmill.cli import forecast_table
 from gristmill.cli.arguments import checked
 from gristmill.cli.connection import connect
 from gristmill.cli.forecast_views import forecast_view
@@ -19,9 +18,6 @@ from gristmill.client.sync import Client
 from gristmill.core.errors import Unprocessable
 from gristmill.core.forecasting import Input, parse_figure
 from gristmill.core.money import MICRO, parse_money
-
-_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?) ?([KMGBTkmgbt]?)")
-_THOUSANDS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 
 
 def forecast(
@@ -69,17 +65,18 @@ def forecast(
         raise typer.BadParameter("--served-by takes the tokens from the books: leave --served-tokens out.")
     if target is not None:
         _check_target(target, of_model=model is not None)
-    with connect() as client:
-        if data is not None:
-            if x is None or y is None:
-                raise typer.BadParameter("--csv needs --x and --y: the columns of the inputs and of the loss.")
-            asked = _question(data, x, y, at or [], cost or [], unique)
-            asked |= _wanted(budget, target, served_tokens) | ({"served_by": served_by} if served_by else {})
+    if data is None:
+        _none_of_a_csv(x=x, y=y, cost=cost, unique=unique, served_tokens=served_tokens, served_by=served_by)
+        with connect() as client:
+            document, drawn = _of_model(client, str(model), form, budget=budget, target=target, at=at, inputs=inputs)
+    else:
+        if x is None or y is None:
+            raise typer.BadParameter("--csv needs --x and --y: the columns of the inputs and of the loss.")
+        asked = _question(data, x, y, at or [], cost or [], unique)
+        asked |= _wanted(budget, target, served_tokens) | ({"served_by": served_by} if served_by else {})
+        with connect() as client:
             document = client.forecasts.data(**asked)
             drawn = client.forecasts.data_as(form, **asked) if form else b""
-        else:
-            _none_of_a_csv(x=x, y=y, cost=cost, unique=unique, served_tokens=served_tokens, served_by=served_by)
-            document, drawn = _of_model(client, str(model), form, budget=budget, target=target, at=at, inputs=inputs)
     if picture is not None:
         picture.write_bytes(drawn)
     if plan is not None:
@@ -101,7 +98,7 @@ def _none_of_a_csv(**options: Any) -> None:
 def _question(data: Path, x: str, y: str, at: list[str], costs: list[str], unique: str | None) -> dict[str, Any]:
     """The request body of a CSV's forecast. Raises Unprocessable naming what cannot be read."""
     names = [name.strip() for name in x.split(",")]
-    columns = _columns(data, [*names, y, *([unique] if unique else [])])
+    columns = forecast_table.columns(data, [*names, y, *([unique] if unique else [])])
     asked: dict[str, Any] = {"columns": columns, "x": names, "y": y, "costs": [_cost(one) for one in costs]}
     asked["at"] = dict(map(parse_figure, at))
     return asked | ({"unique": unique, "seen": names[-1]} if unique else {})
@@ -117,43 +114,6 @@ def _wanted(budget: str | None, target: str | None, served_tokens: float | None)
     if served_tokens is not None:
         wanted["served_tokens"] = _number(str(served_tokens), "served-tokens")
     return wanted
-
-
-def _columns(path: Path, wanted: list[str]) -> dict[str, list[float | None]]:
-    """The wanted columns by their names in the header, case and spaces aside; between commas, semicolons or tabs.
-
-    A cell that is no number is left to the forecast's own refusal.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = file.readline()
-            file.seek(0)
-            rows = list(csv.DictReader(file, delimiter=max(",;\t", key=header.count)))
-    except (UnicodeDecodeError, csv.Error):
-        raise Unprocessable(f"{path.name} is not a CSV in UTF-8.") from None
-    if not rows:
-        raise Unprocessable(f"{path.name} has no rows below its header.")
-    there = [str(name) for name in rows[0] if name is not None]
-    return {name: [_cell(row[_header(path, there, name)]) for row in rows] for name in wanted}
-
-
-def _header(path: Path, there: list[str], wanted: str) -> str:
-    """Raises Unprocessable where no column, or more than one, is called so."""
-    same = [name for name in there if name.strip().lower() == wanted.strip().lower()]
-    found = [wanted] if wanted in there else same
-    if len(found) != 1:
-        many = f"has {len(found)} columns" if found else "has no column"
-        raise Unprocessable(f"{path.name} {many} {wanted!r}: it has {', '.join(there)}.", got=wanted)
-    return found[0]
-
-
-def _cell(text: str | None) -> float | None:
-    """A number; also one such as 70M, 1.4B or 3T."""
-    parts = _NUMBER.fullmatch((text or "").strip())
-    if parts is None:
-        return None
-    value = float(parts[1]) * _THOUSANDS[parts[2].upper()]
-    return value if abs(value) < math.inf else None
 
 
 def _cost(text: str) -> dict[str, Any]:

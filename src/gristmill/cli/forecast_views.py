@@ -11,6 +11,7 @@ from gristmill.cli.formats import interval
 from gristmill.cli.output import Fields, table, title
 
 Document = dict[str, Any]
+_SIZES, _POWERS = "ABCD", "αβγδ"
 
 
 def forecast_view(document: Document) -> RenderableType:
@@ -37,12 +38,18 @@ def _law(document: Document) -> list[RenderableType]:
     if "law" not in document:
         return []
     law = document["law"]
-    rows = [{"what": "floor", **law["floor"]}]
-    for term in law["terms"]:
-        rows += [{"what": f"{kind} of {term['input']}", **term[kind]} for kind in ("coefficient", "exponent")]
-    terms = " + ".join(f"A/{term['input']}^a" for term in law["terms"])
+    rows = [{"what": "E, the floor", **law["floor"]}]
+    terms = []
+    for size, power, term in zip(_SIZES, _POWERS, law["terms"], strict=False):
+        rows.append({"what": f"{size}, coefficient of {term['input']}", **term["coefficient"]})
+        rows.append({"what": f"{power}, exponent of {term['input']}", **term["exponent"]})
+        terms.append(f"{size}/{term['input']}^{power}")
+    product = "·".join(term["input"] for term in law["terms"])
+    rows += [
+        {"what": f"best {one['input']} grows as ({product})^", **one["exponent"]} for one in law.get("optimal", ())
+    ]
     fields: Fields = {"PARAMETER": "what", "VALUE [95 %]": interval}
-    parts: list[RenderableType] = [title(f"{document['y']} = floor + {terms}, from {document['runs']} runs")]
+    parts: list[RenderableType] = [title(f"{document['y']} = E + {' + '.join(terms)}, from {document['runs']} runs")]
     parts.append(table(rows, fields))
     if "forecast" in document:
         parts.append(f"{document['y']} at {_place(document)}: {interval(document['forecast'])}")

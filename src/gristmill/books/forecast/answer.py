@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from gristmill.core.errors import Unprocessable
 Document = dict[str, Any]
 _NO_EXPONENT = 1e-3
 _TAILS = (0.025, 0.975)
+_UNIT = re.compile(r"[\s_(\[](k|m|b|g|t|thousands?|millions?|billions?|trillions?)[)\]]?$", re.IGNORECASE)
+_UNIT_NOTE = "{name} is taken in the unit that its name tells: coefficients, prices and `at` are in that unit too."
+_FEWEST = 1000  # parameters or tokens of a language model
 
 
 def answer(question: Question) -> Document:
@@ -25,6 +29,7 @@ def answer(question: Question) -> Document:
     x, loss, place = question.inputs(), question.losses(), question.place()
     document: Document = {"inputs": question.x, "y": question.y, "runs": len(loss), "at": _named(question, place)}
     notes: list[str] = []
+    notes += [_UNIT_NOTE.format(name=name) for name in question.x if _UNIT.search(name)]
     if question.unique is not None:
         x = _worth(question, x, loss, document, notes)
     if len(question.x) == 1:
@@ -84,7 +89,22 @@ def _law(fit: Fit) -> Document:
         for place, name in enumerate(fit.law.inputs)
     ]
     spread = float(np.sqrt(np.mean(fit.residuals**2)))
-    return {"floor": ranges[0], "terms": terms, "residual": spread, "objective": fit.objective}
+    law: Document = {"floor": ranges[0], "terms": terms, "residual": spread, "objective": fit.objective}
+    return law | ({"optimal": _optimal(fit)} if len(terms) == 2 else {})
+
+
+def _optimal(fit: Fit) -> list[Document]:
+    """For the least loss each input grows with this power of their product: of C = 6·N·D as N^a, a = β / (α + β).
+
+    Hoffmann et al. (2022), equation 4.
+    """
+    middle = np.asarray(fit.law.exponents)[::-1] / sum(fit.law.exponents)
+    draws = fit.draws[:, [4, 2]] / np.maximum(fit.draws[:, [2, 4]].sum(axis=1, keepdims=True), _NO_EXPONENT)
+    lows, highs = np.quantile(draws, _TAILS, axis=0)
+    return [
+        {"input": name, "exponent": {"value": float(value), "low": float(low), "high": float(high)}}
+        for name, value, low, high in zip(fit.law.inputs, middle, lows, highs, strict=True)
+    ]
 
 
 def _without_effect(fit: Fit) -> list[str]:
@@ -109,6 +129,11 @@ def _optimum(question: Question, fit: Fit, place: np.ndarray) -> Document:
     """For the compute of a run at `place` with its serving, and for the target where there is one."""
     if len(question.x) != 2:
         raise Unprocessable("The optimum of training and serving needs two inputs: parameters and tokens.", field="x")
+    if place.min() < _FEWEST or any(map(_UNIT.search, question.x)):
+        raise Unprocessable(
+            f"The optimum counts FLOP from single parameters and tokens, and {' and '.join(question.x)} seem to be in "
+            "thousands, millions or billions: write the columns out, as 70M or 7e7.", field="x",
+        )  # fmt: skip
     tokens = question.served_tokens or 0.0
     flop = place[0] * (compute.TRAINING_FLOP * place[1] + compute.SERVING_FLOP * tokens)
     found = {"for_compute": compute.best_for_compute(fit.law, float(flop), tokens)._asdict()}
