@@ -45,9 +45,8 @@ def _law(document: Document) -> list[RenderableType]:
         rows.append({"what": f"{power}, exponent of {term['input']}", **term["exponent"]})
         terms.append(f"{size}/{term['input']}^{power}")
     product = "·".join(term["input"] for term in law["terms"])
-    rows += [
-        {"what": f"best {one['input']} grows as ({product})^", **one["exponent"]} for one in law.get("optimal", ())
-    ]
+    for letter, one in zip("ab", law.get("optimal", ()), strict=False):
+        rows.append({"what": f"{letter}: best {one['input']} ∝ ({product})^{letter}", **one["exponent"]})
     fields: Fields = {"PARAMETER": "what", "VALUE [95 %]": interval}
     parts: list[RenderableType] = [title(f"{document['y']} = E + {' + '.join(terms)}, from {document['runs']} runs")]
     parts.append(table(rows, fields))
