@@ -175,6 +175,10 @@ def test_tokens_have_a_cost_by_the_thousand() -> None:
     (row,) = rows(database, "unit-cost")
     assert row["tokens"] == 2000
     assert Decimal(row["marginal_per_1000_tokens"]) == Decimal(row["marginal_micro"]) / 2_000_000
+    with database.read() as connection:
+        (whole, later) = (report(connection, TENANT, "summary", since=since) for since in (None, NOON + DAY))
+    assert (whole["versions"], whole["requests"], whole["tokens"]) == (1, 10, {"completion": 500, "prompt": 1500})
+    assert (later["versions"], later["requests"]) == (0, 0)
 
 
 def test_a_month_ends_with_its_last_day() -> None:

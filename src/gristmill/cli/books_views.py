@@ -81,8 +81,13 @@ def _quantity(posting: dict[str, Any]) -> str:
 
 
 def report_view(report: dict[str, Any]) -> RenderableType:
-    """A report's rows, and below them what its figures mean."""
-    return Group(rows_view(report["rows"]), "", Text(report.get("notes", ""), style="dim"))
+    """A report's rows, and below them what came out, where it tells that, and what its figures mean."""
+    parts: list[RenderableType] = [rows_view(report["rows"]), ""]
+    outputs: dict[str, int] = {name: report[name] for name in ("versions", "requests", "predictions") if name in report}
+    outputs |= {f"{kind} tokens": number for kind, number in report.get("tokens", {}).items()}
+    if outputs:
+        parts += [facts({name: f"{number:,}" for name, number in outputs.items()}), ""]
+    return Group(*parts, Text(report.get("notes", ""), style="dim"))
 
 
 def rows_view(rows: list[dict[str, Any]]) -> RenderableType:

@@ -10,6 +10,7 @@ from gristmill.books import records
 from gristmill.books.accounts import MEMORANDUM
 from gristmill.books.rate_cards import Rate
 from gristmill.books.records import Connection, Row
+from gristmill.core.periods import DAY_S
 from gristmill.core.reports import Breakdown
 
 Where = Mapping[str, str | bool]
@@ -64,6 +65,11 @@ class Scope(NamedTuple):
         """The same with `currency` among the keys, without memoranda."""
         rows = self.sums((*by, "currency"), *accounts, ever=ever, where=where)
         return [row for row in rows if row["currency"] != MEMORANDUM]
+
+    def holds(self, day: int) -> bool:
+        """Whether the day (since the epoch) is among those asked for."""
+        begins = self.since is None or self.since // DAY_S <= day
+        return begins and (self.until is None or day <= self.until // DAY_S)
 
     def counts(self, by: Sequence[str], *accounts: str) -> dict[tuple[str, ...], int]:
         """Whole quantities by `by`, added over whatever else differs."""

@@ -1,4 +1,4 @@
-"""The balance of every kind of account, and how many requests were served."""
+"""The balance of every kind of account, and what came out: versions, requests, predictions, tokens by class."""
 
 from __future__ import annotations
 
@@ -24,9 +24,28 @@ def report(scope: Scope) -> dict[str, Any]:
         {"account": account, "currency": currency, "balance_micro": micro}
         for (account, currency), micro in sorted(sums.items())
     ]
-    requests = sum(answered(scope).values())
-    predictions = sum(scope.counts(("version",), "units:served:").values())
-    return found("summary", rows) | {"requests": requests, "predictions": predictions}
+    return found("summary", rows) | _outputs(scope)
+
+
+def _outputs(scope: Scope) -> dict[str, Any]:
+    tokens: dict[str, int] = {}
+    for (kind,), number in scope.counts(("item",), "units:tokens:").items():
+        tokens[kind] = tokens.get(kind, 0) + number
+    return {
+        "versions": sum(map(scope.holds, _made(scope).values())),
+        "requests": sum(answered(scope).values()),
+        "predictions": sum(scope.counts(("version",), "units:served:").values()),
+        "tokens": tokens,
+    }
+
+
+def _made(scope: Scope) -> dict[str, int]:
+    """The day on which each version was made: later ones hold new estimates of its units."""
+    made: dict[str, int] = {}
+    for row in scope.sums(("version", "day"), "units:expected:", ever=True):
+        if row["quantity"]:
+            made.setdefault(row["version"], row["day"])
+    return made
 
 
 def _of_assets(kind: str, rest: str) -> str:
