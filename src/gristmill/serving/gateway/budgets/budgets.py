@@ -58,7 +58,7 @@ class Budgets:
         tokens = {"prompt": work.bytes_in + _FRAME_TOKENS * work.rows} if reads else {}
         reservation = Reservation(pool.endpoint)
         purses = self._of(work.key, pool.endpoint, pool.version.model)
-        await reservation.take(purses, work.operation, work.rows, tokens)
+        await reservation.take(purses, work.operation, work.rows, tokens, work.deadline)
         return reservation
 
     async def reserve_text(self, pool: GenerationPool, stream: Stream) -> Reservation:
@@ -74,7 +74,8 @@ class Budgets:
         adapter = pool.adapter(asked.adapter) if asked.adapter is not None else None
         model = adapter.model if adapter is not None else pool.version.model
         reservation = Reservation(pool.endpoint)
-        await reservation.take(self._of(stream.key, pool.endpoint, model), stream.operation, stream.rows, tokens)
+        purses = self._of(stream.key, pool.endpoint, model)
+        await reservation.take(purses, stream.operation, stream.rows, tokens, stream.deadline)
         return reservation
 
     def _of(self, key: RouteKey, endpoint: RouteEndpoint, version: str) -> list[Purse]:

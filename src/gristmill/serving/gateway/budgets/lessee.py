@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from gristmill.core import frames
-from gristmill.core.errors import Unavailable
+from gristmill.core.errors import Malformed, Unavailable
 from gristmill.core.leases import Granted, Lease
 
 _ANSWERED_WITHIN_S = 2.0
@@ -27,7 +27,7 @@ class Lessee:
         async with self._turn:
             try:
                 return await asyncio.wait_for(self._asked(lease), _ANSWERED_WITHIN_S)
-            except (OSError, asyncio.IncompleteReadError, TimeoutError):
+            except (OSError, asyncio.IncompleteReadError, TimeoutError, Malformed, msgspec.DecodeError):
                 self.close()
                 raise Unavailable(
                     "What is left of a budget is not known while the controller does not answer: try again shortly.",

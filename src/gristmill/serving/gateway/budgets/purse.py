@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from gristmill.core.errors import GristmillError, OverBudget, Unavailable
+from gristmill.core.errors import DeadlineExceeded, GristmillError, OverBudget, Unavailable
 from gristmill.core.leases import Lease
 from gristmill.core.money import format_micro
 from gristmill.core.routes import RouteBudget
@@ -63,10 +63,10 @@ class Purse:
         self._unit = PICO_A_MICRO  # of the request that came last
         self._told = (0.0, 0)  # until when, how much more there is
 
-    async def reserve(self, amount: int) -> None:
-        """Take `amount` out, or wait for a lease of it. Raises OverBudget, Unavailable."""
+    async def reserve(self, amount: int, deadline: float) -> None:
+        """Take `amount` out, or wait for a lease of it. Raises OverBudget, Unavailable, DeadlineExceeded."""
         if self._left < amount or self._waiting or not self.lease:
-            await self._wait(amount)
+            await self._wait(amount, deadline)
         else:
             self._left -= amount
         self._pace.add(amount)
@@ -96,17 +96,20 @@ class Purse:
         granted = await self._lessee.ask(self._asking(0, 0, ended))
         self.lease = granted.lease
 
-    async def _wait(self, amount: int) -> None:
+    async def _wait(self, amount: int, deadline: float) -> None:
         if self._known_to_be_gone(amount):
             raise self._over(amount)
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, turn))
         self._fill()
         try:
-            await turn
-        except asyncio.CancelledError:
+            async with asyncio.timeout(deadline - monotonic()):
+                await turn
+        except BaseException as error:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
                 self.put_back(amount)
+            if isinstance(error, TimeoutError):
+                raise DeadlineExceeded("The deadline passed before it was known what is left of a budget.") from None
             raise
 
     def _fill(self) -> None:

@@ -23,13 +23,15 @@ class Reservation:
         self._endpoint = endpoint
         self._held: list[tuple[Purse, int]] = []
 
-    async def take(self, purses: Sequence[Purse], operation: str, items: int, tokens: dict[str, int]) -> None:
-        """From every purse or from none. Raises OverBudget, Unavailable."""
+    async def take(
+        self, purses: Sequence[Purse], operation: str, items: int, tokens: dict[str, int], deadline: float
+    ) -> None:
+        """From every purse or from none. Raises OverBudget, Unavailable, DeadlineExceeded."""
         try:
             for purse in purses:
                 amount = cost(self._endpoint, purse.budget.currency, operation, items, tokens)
                 if amount:
-                    await purse.reserve(amount)
+                    await purse.reserve(amount, deadline)
                     self._held.append((purse, amount))
         except BaseException:
             self.release()
