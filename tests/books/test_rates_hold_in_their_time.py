@@ -62,6 +62,7 @@ def test_a_correction_holds_for_what_is_recorded_after_it_was_known() -> None:
         ({"valid_from": 50.0, "valid_to": 40.0}, "ends before it begins"),
         ({"price": "-1USD"}, "0 or more"),
         ({"price": "NaNUSD"}, "0 or more and finite"),
+        ({"price": "1e12USD"}, "at most 100,000,000 USD"),
         ({"price": "1e13USD"}, "at most 1,000,000,000,000"),
         ({"price": "1e-999999USD"}, "18 decimal places"),
         ({"price": "1ZZZ"}, "not a known currency"),

@@ -15,7 +15,7 @@ from gristmill.books import accounts
 from gristmill.books.book import Book
 from gristmill.books.ledger import Posting, transfer
 from gristmill.books.rate_cards import EXCHANGE, Rate, lookup
-from gristmill.core.money import MICRO, Money
+from gristmill.core.money import MICRO, Money, check_size
 from gristmill.core.periods import DAY_S
 
 ITEM = "exchange"
@@ -24,13 +24,15 @@ ITEM = "exchange"
 def paid(book: Book, line: Posting, source: str) -> list[Posting]:
     """`line` debited and `source` credited; where an exchange rate holds, `line` in the books' own currency.
 
-    Fractions of a micro-unit are carried on by exchange rate.
+    Fractions of a micro-unit are carried on by exchange rate. Raises Unprocessable for more than the books can hold.
     """
+    check_size(line.micro // MICRO)
     rate = book.rate(EXCHANGE, line.currency)
     if rate is None or line.unpriced:
         return transfer(line, source)
     account = accounts.exchange(line.currency)
     got = _got(book, account, rate, line.micro)
+    check_size(got // MICRO)
     sold = Posting(account=account, micro=-got, currency=rate.currency, quantity=-float(line.micro), unit="micro_unit",
                    basis=line.basis, rate=rate.id, item=ITEM)  # fmt: skip
     given = replace(line, account=account)

@@ -23,6 +23,7 @@ from gristmill.core.types import Basis
 COST, PRICE, EMISSIONS, EXCHANGE = "cost", "price", "emissions", "exchange"
 CARDS = (COST, PRICE, EMISSIONS, EXCHANGE)
 ELECTRICITY = "energy.electricity"
+_HIGHEST = 10**8
 GRAM = "g"  # in a rate's place of the currency: grams of CO2
 
 
@@ -157,16 +158,24 @@ def _terms(card: str, item: str, unit: str, price: str) -> tuple[str, str]:
     """The amount and its currency (grams on the card of emissions), when they fit the card. Raises Unprocessable."""
     if card not in CARDS:
         raise Unprocessable(f"There is no rate card {card!r}: there are {', '.join(CARDS)}.", field="card", got=card)
-    base_units(item, unit)
+    units = base_units(item, unit)
     if (item in CURRENCIES) != (card == EXCHANGE):
         raise Unprocessable(f"{item} is not on the card {card}: currencies, and only they, are on the card exchange.",
                             field="item", got=item)  # fmt: skip
     if card != EMISSIONS:
-        return parse_price(price)
+        return _bounded(*parse_price(price), units)
     if item != ELECTRICITY:
         raise Unprocessable(f"Emissions are grams of CO2 by kWh of {ELECTRICITY}: write them as in 445g.",
                             field="price", got=price)  # fmt: skip
     return parse_grams(price), GRAM
+
+
+def _bounded(amount: str, currency: str, units: Decimal) -> tuple[str, str]:
+    """What is served is priced after it was answered: a price by which it fits no amount is refused before."""
+    if Decimal(amount) > _HIGHEST * units:
+        raise Unprocessable(f"A price should be at most {_HIGHEST:,} {currency} for the smallest unit of its item.",
+                            field="price", got=amount)  # fmt: skip
+    return amount, currency
 
 
 def _check_exchange(others: list[Rate], item: str, currency: str, price: str) -> None:

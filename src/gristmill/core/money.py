@@ -65,22 +65,21 @@ def to_micro(amount: Decimal | str | int) -> int:
         raise Unprocessable(f"{amount!r} is not a number.", got=str(amount)) from None
     if not value.is_finite():
         raise Unprocessable(f"{amount!r} is not a finite amount.", got=str(amount))
-    _check_size(value)
+    check_size(value)
     return int((value * MICRO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def price_of(quantity: Decimal | int, price: Decimal, units: Decimal | int = 1) -> int:
     """`quantity` at `price` (in currency units) for `units` of it → micro-units, rounded half to even once.
 
-    Exact before it is rounded: a third of a price is no decimal number. Raises Unprocessable when too large.
+    Exact before it is rounded: a third of a price is no decimal number.
     """
-    value = Fraction(quantity) * Fraction(price) / Fraction(units)
-    _check_size(value)
-    return round(value * MICRO)
+    return round(Fraction(quantity) * Fraction(price) / Fraction(units) * MICRO)
 
 
-def _check_size(value: Decimal | Fraction) -> None:
-    if not -LARGEST <= value <= LARGEST:
+def check_size(amount: Decimal | int) -> None:
+    """Raises Unprocessable for more currency units than one amount may have."""
+    if not -LARGEST <= amount <= LARGEST:
         raise Unprocessable(f"An amount of money should be at most {LARGEST:,} of its currency.", expected=LARGEST)
 
 
