@@ -5,26 +5,21 @@ A template is a stranger's program: it runs in Jinja's sandbox, with a bound on 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from gristmill.core.errors import Malformed, Unprocessable
+from gristmill.tasks.language.template_sandbox import MOST_CHARACTERS, Sandbox
 
 CHAT_TEMPLATE = "chat_template.jinja"
 _MOST_STEPS = 1_000_000  # lines of the compiled template; a long chat takes some ten thousand
-_MOST_CHARACTERS = 4_000_000
-_MOST_REPEATED = 100_000
-_GROWING = frozenset(("format", "format_map", "center", "ljust", "rjust", "zfill", "expandtabs", "join"))
 _PROBE = "a_tool_that_no_template_names"
 
 
@@ -78,7 +73,7 @@ class ChatTemplate:
         parts, size = [], 0
         for part in self._template.generate(told):
             size += len(part)
-            if size > _MOST_CHARACTERS:
+            if size > MOST_CHARACTERS:
                 raise SecurityError("it writes too much")
             parts.append(part)
         return "".join(parts)
@@ -90,30 +85,6 @@ class ChatTemplate:
             return _PROBE in self.render([{"role": "user", "content": "?"}], tools=[tool])
         except Malformed:
             return False
-
-
-class _Sandbox(ImmutableSandboxedEnvironment):
-    intercepted_binops = frozenset(("*", "**", "%"))
-
-    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**":
-            raise SecurityError("it uses `**`")
-        if operator == "%" and isinstance(left, str):
-            raise SecurityError("it formats with `%`")
-        if operator == "*":
-            _check_size(left, right)
-            _check_size(right, left)
-        return super().call_binop(context, operator, left, right)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, str) and attr in _GROWING - {"join"}:
-            return False
-        return super().is_safe_attribute(obj, attr, value)
-
-
-def _check_size(repeated: Any, times: Any) -> None:
-    if isinstance(repeated, str | list | tuple) and isinstance(times, int) and len(repeated) * times > _MOST_REPEATED:
-        raise SecurityError("it repeats too much")
 
 
 @contextmanager
@@ -136,27 +107,8 @@ def _bounded() -> Iterator[None]:
         sys.settrace(before)
 
 
-def _raise(message: object) -> None:
-    raise TemplateError(str(message)[:500])
-
-
-def _json(value: Any, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=None if indent is None else max(0, min(int(indent), 8)))
-
-
 def _reason(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().rstrip(".")[:300]
 
 
-def _environment() -> _Sandbox:
-    """With the names that Hugging Face's templates count on."""
-    made = _Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
-    for name in ("center", "format", "indent", "wordwrap", "pprint"):
-        made.filters.pop(name)
-    made.filters["tojson"] = _json
-    made.globals["raise_exception"] = _raise
-    made.globals["strftime_now"] = lambda form: datetime.now().strftime(str(form)[:100])
-    return made
-
-
-_ENVIRONMENT = _environment()
+_ENVIRONMENT = Sandbox()
