@@ -17,6 +17,7 @@ from gristmill.core.errors import Unprocessable
 
 Document = dict[str, Any]
 _NO_EXPONENT = 1e-3
+_NO_FLOOR = 1e-6  # of the lowest loss
 _TAILS = (0.025, 0.975)
 _UNIT = re.compile(r"[\s_(\[](k|m|b|g|t|thousands?|millions?|billions?|trillions?)[)\]]?$", re.IGNORECASE)
 _UNIT_NOTE = "{name} is taken in the unit that its name tells: coefficients, prices and `at` are in that unit too."
@@ -38,7 +39,7 @@ def answer(question: Question) -> Document:
         if lacking is not None:
             return document | {"points": _points(question, x, loss, None), "notes": [*notes, lacking]}
     fit = scaling.fit(question.x, x, loss)
-    document |= {"law": _law(fit), "points": _points(question, x, loss, fit)}
+    document |= {"law": _law(fit, float(loss.min())), "points": _points(question, x, loss, fit)}
     if "curve" not in document:
         document["forecast"] = _forecast(fit, place)
     if question.target is not None:
@@ -78,12 +79,10 @@ def _curve(x: np.ndarray, loss: np.ndarray, at: float) -> Document:
     return learning_curve.forecast(x, loss, at).document()
 
 
-def _law(fit: Fit) -> Document:
-    lows, highs = fit.interval()
-    ranges = [
-        {"value": value, "low": float(low), "high": float(high)}
-        for value, low, high in zip(fit.law.vector, lows, highs, strict=True)
-    ]
+def _law(fit: Fit, lowest: float) -> Document:
+    figures = np.asarray([fit.law.vector, *fit.interval()])
+    figures[:, 0] = np.where(figures[:, 0] < _NO_FLOOR * lowest, 0.0, figures[:, 0])
+    ranges = [dict(zip(("value", "low", "high"), map(float, column), strict=True)) for column in figures.T]
     terms = [
         {"input": name, "coefficient": ranges[1 + 2 * place], "exponent": ranges[2 + 2 * place]}
         for place, name in enumerate(fit.law.inputs)

@@ -65,7 +65,6 @@ def _add_plan(
 ) -> None:
     first, second = (one.input for one in found.returns[:2])
     if SEARCH in (first, second):
-        document["notes"].append("More runs of the best recipe with other seeds would tell more of what search brings.")
         return
     candidates = np.asarray(question.candidates) if question.candidates else around(place)
     planned = plan(fit, terms, place, (first, second), candidates)
@@ -76,5 +75,6 @@ def _verdict(question: Question, ranked: list[str], best: str | None) -> str:
     if len(ranked) == 1:
         return f"{ranked[0]} is the only input with a price."
     if best is None:
-        return f"Undecided between {ranked[0]} and {ranked[1]}: their intervals overlap."
+        more = "; more runs of the best recipe with other seeds would tell more" if SEARCH in ranked[:2] else ""
+        return f"Undecided between {ranked[0]} and {ranked[1]}: their intervals overlap{more}."
     return f"The next {question.currency} pays best in {best}."

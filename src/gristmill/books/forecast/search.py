@@ -55,7 +55,8 @@ def gains(tried: Tried, runs: float, draws: int) -> tuple[float, np.ndarray]:
     now = len(tried.errors)
     errors, again = np.asarray(tried.errors), _resampled(tried, draws)
     value = expected_best(errors, now) - expected_best(errors, now + runs)
-    return float(value), expected_best(again, now) - expected_best(again, now + runs)
+    draws = expected_best(again, now) - expected_best(again, now + runs)
+    return max(float(value), 0.0), np.maximum(draws, 0.0)  # rounding alone goes below
 
 
 def _resampled(tried: Tried, draws: int, seed: int = 0) -> np.ndarray:

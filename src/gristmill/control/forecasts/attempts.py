@@ -31,9 +31,14 @@ def attempts(made: Sequence[Version], tested: Sequence[Quality], hours: Mapping[
         training = recipe["training"]
         steps_a_pass = math.ceil(rows / (training["batch_size"] * training.get("accumulate", 1)))
         passes = version.metrics["train/steps"] / steps_a_pass
-        error = 1 - quality.value if quality.higher_is_better else quality.value
+        error = error_of(quality)
         inputs = {"rows": rows, "parameters": float(version.manifest.parameters), "passes": passes,
                   PEOPLE: hours.get(version.reference, 0.0)}  # fmt: skip
         if error > 0 and inputs["parameters"] > 0 and passes > 0:
             found.append(Attempt(version, inputs, error))
     return found
+
+
+def error_of(quality: Quality) -> float:
+    """What is left of a metric that ends at 1, or the metric itself where lower is better."""
+    return 1 - quality.value if quality.higher_is_better else quality.value

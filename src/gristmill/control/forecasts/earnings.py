@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gristmill.books.forecast.question import Earned
 from gristmill.books.reports.scope import Quality, Scope
+from gristmill.control.forecasts.attempts import error_of
 from gristmill.core.money import MICRO
 
 _NEARLY_ALL = 0.9  # of a day's answered requests
@@ -28,8 +29,7 @@ def earned(scope: Scope, tested: Sequence[Quality], currency: str) -> list[Earne
         theirs = days[one.version]
         total = sum(revenue[one.version, day] for day in theirs)
         if total > 0:
-            error = 1 - one.value if one.higher_is_better else one.value
-            found.append(Earned(one.version, error, total / len(theirs), len(theirs)))
+            found.append(Earned(one.version, error_of(one), total / len(theirs), len(theirs)))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gristmill.books.forecast.question import Question
 from gristmill.books.reports.quality_cost import point_of
 from gristmill.books.reports.scope import Quality, Scope
-from gristmill.control.forecasts.attempts import Attempt, attempts
+from gristmill.control.forecasts.attempts import Attempt, attempts, error_of
 from gristmill.control.forecasts.earnings import earned
 from gristmill.control.forecasts.planning import candidates, planned
 from gristmill.control.forecasts.searches import tried
@@ -58,6 +58,9 @@ def history(platform: Platform, tenant: str, model: str, wanted: Wanted) -> Hist
     if not found:
         raise Unprocessable(f"No version of {model!r} was trained here and tested: train some with other data.rows.")
     names, notes = _inputs(model, found, wanted.inputs)
+    perfect = sum(1 for one in tested if error_of(one) <= 0)
+    if perfect:
+        notes.append(f"{perfect} versions are left out: they have no error left, and a power law never gets there.")
     of_search = None
     if SEARCH in wanted.inputs or not wanted.inputs:
         of_search, lacking = tried(found, spent.compute, bool(wanted.at))
@@ -104,6 +107,8 @@ def _inputs(model: str, found: Sequence[Attempt], asked: Iterable[str]) -> tuple
             notes.append(f"{name} is no input here: the versions have fewer than {_LEAST_VALUES} values of it.")
         else:
             names.append(name)
+    if not names and set(wanted) == {SEARCH}:
+        raise Unprocessable("Search is weighed against other inputs: ask for one of them too, as with rows.")
     if not names:
         raise Unprocessable(
             f"The {len(found)} versions of {model!r} that were tested have fewer than {_LEAST_VALUES} values of "
@@ -128,4 +133,4 @@ def _target(text: str | None, quality: Quality) -> float | None:
     name, value = parse_figure(text)
     if name != quality.metric:
         raise Unprocessable(f"The versions are tested by {quality.metric}: say the target as {quality.metric}=VALUE.")
-    return 1 - value if quality.higher_is_better else value
+    return error_of(quality._replace(value=value))

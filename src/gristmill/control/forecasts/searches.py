@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from gristmill.books.forecast.search import LEAST_RUNS, Tried
 from gristmill.control.forecasts.attempts import Attempt
+from gristmill.core.forecasting import OF_COMPUTE
 
 _SEARCHED = frozenset({"name", "optimiser", "schedule", "regularisation", "resources", "priority"})
+_SHARES = frozenset({"rows", "fraction", "version"})  # two ways to say one thing: the rows are among the inputs
 _SEARCHED_OF_TRAINING = frozenset({"seed", "batch_size", "accumulate"})
 
 
@@ -31,5 +33,7 @@ def _kept(attempt: Attempt) -> str:
     """What is not searched: data, architecture, loss, how long it is trained."""
     recipe = attempt.version.manifest.lineage.recipe or {}
     training = {name: value for name, value in recipe["training"].items() if name not in _SEARCHED_OF_TRAINING}
-    kept = {name: value for name, value in recipe.items() if name not in _SEARCHED} | {"training": training}
+    data = {name: value for name, value in recipe["data"].items() if name not in _SHARES}
+    kept = {name: value for name, value in recipe.items() if name not in _SEARCHED}
+    kept |= {"data": data, "training": training, "inputs": [round(attempt.inputs[name], 6) for name in OF_COMPUTE]}
     return json.dumps([kept, *attempt.version.manifest.lineage.datasets], sort_keys=True)
