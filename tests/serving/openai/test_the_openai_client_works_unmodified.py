@@ -173,6 +173,9 @@ def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: 
     with pytest.raises(openai.NotFoundError) as unknown:
         client.completions.create(model="unknown", prompt="x")
     assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.embeddings.create(model="unknown", input="x")
+    assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
     with pytest.raises(openai.NotFoundError) as no_path:
         client.moderations.create(input="x")
     assert no_path.value.type == "invalid_request_error"

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from gristmill.core.errors import Malformed
 from gristmill.core.routes import RouteVersion
+from gristmill.serving.gateway.dialects.openai.answering import target
 from gristmill.serving.gateway.dialects.openai.parameters import read
 from gristmill.serving.gateway.fit import Given
 from gristmill.serving.gateway.request import Request
@@ -32,7 +33,7 @@ class Embedding(msgspec.Struct, forbid_unknown_fields=True):
 
 async def embeddings(request: Request) -> Answer:
     asked = read(await request.body(), Embedding)
-    share = request.route(asked.model).pick()
+    share = target(request, asked.model).share
     signature = share.pool.signature
     if signature.task != TextEmbedding.name:
         raise Malformed(f"{asked.model!r} is no model of embeddings.", field="model")
