@@ -47,6 +47,24 @@ def test_a_table_without_a_header_numbers_its_columns(tmp_path: Path) -> None:
     assert list(read(tmp_path / "t.csv", {"columns": ["x", "y"], "delimiter": ";"})["y"]) == ["a", "b"]
 
 
+def test_text_in_another_encoding_is_read_when_it_is_named_and_refused_when_not(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("menü,n\ncafé,1\nthé,2\n".encode("latin-1"))
+    assert read(path, {"encoding": "latin-1"})["menü"].tolist() == ["café", "thé"]
+    with pytest.raises(Unprocessable, match="--encoding latin-1"):
+        read(path, {})
+    path.write_bytes("m,n\ncafé,1\nthé,2\n".encode("latin-1"))
+    with pytest.raises(Unprocessable, match=r"The column 'm' of t.csv is not UTF-8 text"):
+        read(path, {})
+    with pytest.raises(Unprocessable, match="There is no encoding 'klingon'"):
+        read(path, {"encoding": "klingon"})
+    path.write_bytes(b"\xef\xbb\xbfm,n\nx,1\n")
+    assert list(read(path, {})) == ["m", "n"]
+    for delimiter in ("", ";;", 7):
+        with pytest.raises(Unprocessable, match="one character"):
+            read(path, {"delimiter": delimiter})
+
+
 def test_image_folders_and_their_zips_read_alike(tmp_path: Path) -> None:
     files = {
         "train/cat/1.png": picture(10),

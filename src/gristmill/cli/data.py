@@ -32,12 +32,17 @@ def add(
     cost: Cost = None,
     licence: Annotated[str | None, typer.Option(help="Its licence, as in CC-BY-4.0.")] = None,
     source: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="What stands between a CSV file's values.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a CSV file's text, as in latin-1; UTF-8 otherwise.")] = None,
+    header: Annotated[bool, typer.Option(help="Whether a CSV file's first line names its columns.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Add a version of a dataset: immutable, with schema, splits, licence and cost."""
+    said = {"delimiter": delimiter, "encoding": encoding, "header": None if header else False}
+    options = {option: value for option, value in said.items() if value is not None}
     with connect() as client:
         version = client.datasets.add(
-            path, name=name, task=task, target=target, cost=cost, licence=licence, source=source
+            path, name=name, task=task, target=target, cost=cost, licence=licence, source=source, options=options
         )
     show(version, as_json, _added)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import struct
@@ -51,24 +52,45 @@ def _reader(source: Path) -> Callable[[Path, Options], Columns]:
 
 
 def read_csv(source: Path, options: Options) -> Columns:
-    """Comma or tab separated text; `header: false` names the columns c0, c1, ...; `delimiter`, `columns` as given."""
-    delimiter = options.get("delimiter") or ("\t" if ".tsv" in source.name else ",")
+    """Comma or tab separated text; `header: false` names the columns c0, c1, ...; `delimiter`, `columns` as given.
+
+    `encoding` as Python names it, as in latin-1; UTF-8 otherwise.
+    """
+    delimiter = options.get("delimiter", "\t" if ".tsv" in source.name else ",")
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or not delimiter.isascii():
+        raise Unprocessable("A delimiter is one character, as in ';'.", field="delimiter", got=delimiter)
     names = options.get("columns")
     header = options.get("header", names is None)
+    encoding = _encoding(options.get("encoding", "utf-8"))
     try:
         table = pyarrow.csv.read_csv(
             source,
             read_options=pyarrow.csv.ReadOptions(column_names=names, autogenerate_column_names=not header and not names,
-                                                 skip_rows=1 if header and names else 0),
+                                                 skip_rows=1 if header and names else 0, encoding=encoding),
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True,
                                                    quote_char=False if options.get("quote") is False else '"'),
             convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=True, null_values=_MISSING),
         )  # fmt: skip
+        binary = next((column.name for column in table.schema if pa.types.is_binary(column.type)), None)
     except pa.ArrowInvalid as error:
         raise Unprocessable(f"{source.name} is not a consistent table: {_first_line(error)}") from None
+    except UnicodeError:
+        raise Unprocessable(f"{source.name} is not text in {encoding}: give its encoding, as in --encoding latin-1.",
+                            field="encoding") from None  # fmt: skip
+    if binary is not None:
+        raise Unprocessable(f"The column {binary!r} of {source.name} is not UTF-8 text: give its encoding, as in "
+                            "--encoding latin-1.", field="encoding")  # fmt: skip
     if not header and not names:
         table = table.rename_columns([f"c{place}" for place in range(table.num_columns)])
     return _from_table(table, source.name)
+
+
+def _encoding(name: object) -> str:
+    try:
+        return codecs.lookup(str(name)).name
+    except LookupError:
+        raise Unprocessable(f"There is no encoding {name!r}: use one such as utf-8 or latin-1.", field="encoding",
+                            got=name) from None  # fmt: skip
 
 
 def read_jsonl(source: Path, options: Options) -> Columns:

@@ -24,6 +24,7 @@ Columns = dict[str, np.ndarray]
 _OPTIONS = {
     "header",
     "delimiter",
+    "encoding",
     "columns",
     "quote",
     "image_size",
