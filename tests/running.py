@@ -126,7 +126,9 @@ class Platform:
         def known() -> bool:
             snapshot = read_snapshot(self.home / "routes.msgpack")
             told = any(budget.place == place for budget in snapshot.budgets)
-            return told and all(one["revision"] >= snapshot.revision for one in self.client().platform.status()["gateways"])
+            with self.client() as client:
+                gateways = client.platform.status()["gateways"]
+            return told and all(one["revision"] >= snapshot.revision for one in gateways)
 
         eventually(known, 10)
 
