@@ -179,8 +179,10 @@ class Exercise:
             "right": right, "again": first, "missing": self._own("missing", code, "built"),
             "outputs": self._own("outputs", code.replace("shapes.outputs", "7")),
             "raises": self._own("raises", "def build(shapes, hidden):\n    raise KeyError('no such mill')\n"),
+            "exits": self._own("exits", "def build(shapes, hidden):\n    raise SystemExit(3)\n"),
+            "softmax": self._own("softmax", code.replace(*SOFTMAX[self.framework])),
             "type": self._own("type", "def build(shapes, hidden):\n    return 3\n"),
-            "unsafe": self._own("unsafe", UNSAFE[self.framework]) if self.framework in UNSAFE else "",
+            "unsafe": self._own("unsafe", UNSAFE[self.framework]),
         }  # fmt: skip
 
     def _own(self, name: str, code: str, function: str = "build") -> Any:
@@ -273,7 +275,26 @@ def build(shapes, hidden):
     return Model(shapes, hidden)
 """,
 }
+SOFTMAX = {
+    "torch": ("shapes.outputs))", "shapes.outputs), nn.Softmax(1))"),
+    "keras": ("Dense(shapes.outputs)", 'Dense(shapes.outputs, "softmax")'),
+    "tensorflow": ("tf.tanh(x @ self.first) @ self.second", "tf.nn.softmax(tf.tanh(x @ self.first) @ self.second)"),
+}
 UNSAFE = {
+    "tensorflow": """
+import tensorflow as tf
+
+class Mine(tf.Module):
+    def __init__(self, outputs):
+        super().__init__()
+        self.weights = tf.Variable(tf.ones([13, outputs]))
+
+    def __call__(self, x, training):
+        return tf.py_function(lambda values: values, [x @ self.weights], tf.float32)
+
+def build(shapes, hidden):
+    return Mine(shapes.outputs)
+""",
     "keras": """
 import keras
 

@@ -33,8 +33,11 @@ def test_what_it_does_wrong_is_said_in_one_sentence(exercised: Exercised, framew
     assert "should answer with [N, 3], and answers with [N, 7]" in found["outputs"]
     assert "The model code model.py:build failed: KeyError: 'no such mill'" in found["raises"]
     assert "returns a int" in found["type"]
+    assert "The model code model.py:build failed: SystemExit: 3" in found["exits"]
+    assert "should answer with logits, and answers with probabilities" in found["softmax"]
     assert framework != "keras" or "'Mine', which is not Keras's own" in found["unsafe"]
     assert framework != "torch" or "PyTorch cannot export the model" in found["unsafe"]
+    assert framework != "tensorflow" or "the operator 'EagerPyFunc', which reaches beyond it" in found["unsafe"]
 
 
 def test_the_cli_sends_the_code_along(wine_platform: Platform, tmp_path: Path) -> None:

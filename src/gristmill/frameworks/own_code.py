@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
+import numpy as np
+
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.architectures import Shapes
 from gristmill.frameworks.protocol import OwnCode
@@ -18,7 +20,7 @@ def build_own(code: OwnCode, architecture: dict[str, Any], shapes: Shapes, kind:
         made = _function(code)(shapes, **options)
     except Unprocessable:
         raise
-    except Exception as error:  # a stranger's code raises whatever it does
+    except (Exception, SystemExit) as error:  # a stranger's code raises whatever it does
         first = str(error).strip().split("\n", 1)[0][:200]
         raise Unprocessable(f"The model code {place} failed: {type(error).__name__}: {first}", field="model") from error
     if not isinstance(made, kind):
@@ -29,13 +31,22 @@ def build_own(code: OwnCode, architecture: dict[str, Any], shapes: Shapes, kind:
     return made
 
 
-def check_output(code: OwnCode, shape: tuple[int | None, ...], shapes: Shapes) -> None:
-    """`shape`: of the model's output for a batch. Raises Unprocessable when it is not [N, outputs]."""
-    if len(shape) != 2 or shape[1] != shapes.outputs:
+def check_model(code: OwnCode, output: np.ndarray, trainable: int, shapes: Shapes) -> None:
+    """`output`: of some rows; `trainable`: how many of its tensors training may change.
+
+    Raises Unprocessable when it is not [N, outputs], when its classes went through a softmax, or with nothing to train.
+    """
+    place = f"The model of {code.path.name}:{code.function}"
+    if output.ndim != 2 or output.shape[1] != shapes.outputs:
         raise Unprocessable(
-            f"The model of {code.path.name}:{code.function} should answer with [N, {shapes.outputs}], and answers with "
-            f"[{', '.join(['N', *map(str, shape[1:])])}].", field="model",
+            f"{place} should answer with [N, {shapes.outputs}], and answers with "
+            f"[{', '.join(['N', *map(str, output.shape[1:])])}].", field="model",
         )  # fmt: skip
+    if shapes.outputs > 1 and (output >= 0).all() and np.allclose(output.sum(axis=1), 1, atol=1e-5):
+        raise Unprocessable(f"{place} should answer with logits, and answers with probabilities: end it without its "
+                            "softmax, which the loss and serving bring.", field="model")  # fmt: skip
+    if not trainable:
+        raise Unprocessable(f"{place} has nothing that training could change.", field="model")
 
 
 def _function(code: OwnCode) -> Any:

@@ -207,6 +207,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield f"architecture.name: {recipe.architecture.name} is for {' and '.join(fitting)}, not {recipe.task}"
     if recipe.model and recipe.architecture.name != "own":
         yield f"architecture.name: the model code builds the model, so {recipe.architecture.name} cannot"
+    if recipe.model and recipe.framework == "transformers":
+        yield "model: transformers trains its own models; give model code to torch, keras or tensorflow"
     if recipe.architecture.name == "own" and not recipe.model:
         yield "architecture.name: own needs model, the file and function that build it"
     yield from _of_a_base(recipe)

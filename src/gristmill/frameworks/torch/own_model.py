@@ -10,7 +10,7 @@ from torch import nn
 
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.architectures import Shapes
-from gristmill.frameworks.own_code import build_own, check_output
+from gristmill.frameworks.own_code import build_own, check_model
 from gristmill.frameworks.protocol import OwnCode
 
 _PROGRAM = "model.pt2"
@@ -21,14 +21,14 @@ def build_module(code: OwnCode, architecture: dict[str, Any], shapes: Shapes, ex
     module: nn.Module = build_own(code, architecture, shapes, nn.Module)
     try:
         with torch.inference_mode():
-            shape = tuple(module.eval()(example).shape)
+            output = module.eval()(example).float().numpy()
     except Exception as error:  # a stranger's code raises whatever it does
         first = str(error).strip().split("\n", 1)[0][:200]
         raise Unprocessable(
             f"The model of {code.path.name}:{code.function} does not compute with an input of shape "
             f"{list(example.shape)}: {first}", field="model",
         ) from error  # fmt: skip
-    check_output(code, shape, shapes)
+    check_model(code, output, sum(parameter.requires_grad for parameter in module.parameters()), shapes)
     _exported(module, example)  # before hours are spent on it
     return module
 

@@ -210,6 +210,3 @@ def _check(job: TrainJob) -> None:
     if asked is not None:
         raise Unprocessable(f"Transformers' Trainer has no regularisation.{asked}: leave it out, or train in torch.",
                             field=f"regularisation.{asked}")  # fmt: skip
-    if job.own is not None:
-        raise Unprocessable("Transformers trains its own models: give model code to torch, keras or tensorflow.",
-                            field="model")  # fmt: skip
