@@ -32,6 +32,7 @@ def test_nothing_at_all_asks_for_help(capsys: pytest.CaptureFixture[str]) -> Non
         ("deploy a@1 --strategy magic", "Invalid value for '--strategy': 'magic' is not one of"),
         ("data show wine@latest", "a dataset's version is a number, and 'latest' is none"),
         ("models compare wine@1", "name two or more versions"),
+        ("models compare wine@1 wine", "write NAME@VERSION, as in wine@1"),
         ("data add", "Missing argument 'NAME'"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import RenderableType
 
-from gristmill.cli.arguments import Reference, Version, split
+from gristmill.cli.arguments import Reference, Version, reference_parser, split
 from gristmill.cli.connection import connect
 from gristmill.cli.convert import convert
 from gristmill.cli.exports import export
@@ -84,7 +84,9 @@ def alias(
 
 @app.command()
 def compare(
-    versions: Annotated[list[str], typer.Argument(metavar="NAME@VERSION...", help="Two or more versions.")],
+    versions: Annotated[
+        list[str], typer.Argument(metavar="NAME@VERSION...", help="Two or more versions.", parser=reference_parser)
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Set versions side by side: size, parameters, metrics."""
@@ -138,6 +140,7 @@ def _side_by_side(versions: list[dict[str, Any]]) -> RenderableType:
         {"": "parameters", **_row(columns, versions, lambda one: (one.get("manifest") or {}).get("parameters"))},
         {"": "size", **_row(columns, versions, lambda one: size(_bytes(one.get("manifest") or {})))},
         {"": "runtime", **_row(columns, versions, lambda one: (one.get("manifest") or {}).get("runtime"))},
+        {"": "trained on", **_row(columns, versions, lambda one: text(_datasets(one)))},
     ]
     rows += [
         {"": name, **_row(columns, versions, lambda one, name=name: (one.get("metrics") or {}).get(name))}
@@ -148,6 +151,11 @@ def _side_by_side(versions: list[dict[str, Any]]) -> RenderableType:
 
 def _row(columns: list[str], versions: list[dict[str, Any]], field: Any) -> dict[str, Any]:
     return {column: field(version) for column, version in zip(columns, versions, strict=True)}
+
+
+def _datasets(version: dict[str, Any]) -> list[str]:
+    """Metrics of the training run are of these: side by side they mean something where they are the same."""
+    return (version.get("manifest") or {}).get("lineage", {}).get("datasets") or []
 
 
 def _bytes(manifest: dict[str, Any]) -> int | None:
