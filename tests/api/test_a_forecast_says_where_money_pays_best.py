@@ -305,6 +305,7 @@ def test_a_table_is_read_as_it_was_published(published: Path, capsys: Any) -> No
         (["--at", "tokens=many"], "no NAME=NUMBER"),
         (["--target", "inf"], "no NAME=NUMBER"),
         (["--cost", "1e-6"], "no price"),
+        (["--cost", "tokens=-1"], "negative"),
         (["--budget", "much"], "budget"),
     ],
 )

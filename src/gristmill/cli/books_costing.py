@@ -49,7 +49,7 @@ def write_down(
     version: Version,
     method: Annotated[Method, typer.Option(help="By what the version serves, by time, or with a half-life.")],
     units: Annotated[int | None, typer.Option(min=1, help="All units that it is expected to serve.")] = None,
-    days: Annotated[float | None, typer.Option(min=0.0, help="Of its life, or of its half-life.")] = None,
+    days: Annotated[float | None, typer.Option(min=0.0, max=999_999, help="Of its life, or of its half-life.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose how a version's cost is written down from now on."""

@@ -29,7 +29,7 @@ class What(StrEnum):
 
 def hours(
     who: Annotated[str, typer.Option(help="Who worked: a team, a role, a person.")],
-    hours: Annotated[float, typer.Option(min=0.0, help="How many hours.")],
+    hours: Annotated[float, typer.Option(min=0.0, max=1e6, help="How many hours.")],
     on: On,
     rate: Annotated[
         str | None,

@@ -121,9 +121,12 @@ def _cost(text: str) -> dict[str, Any]:
     names = [name.strip() for name in product.split("*") if name.strip()]
     if not names:
         raise typer.BadParameter(f"{text!r} is no price: write it as D=1e-6 or N*D=6e-17.")
+    amount = _number(price, "cost")
+    if amount < 0:
+        raise typer.BadParameter(f"{text!r} is negative: a price is 0 or more (--cost).")
     return {
         "name": product,
-        "price": _number(price, "cost"),
+        "price": amount,
         "powers": {name: float(names.count(name)) for name in names},
     }
 
