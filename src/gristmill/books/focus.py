@@ -44,7 +44,8 @@ _BY_ENDING = {"Cost": _COST, "Price": _PRICE, "Quantity": _QUANTITY, "PeriodStar
 COLUMNS: dict[str, Any] = {
     name: next((type_ for ending, type_ in _BY_ENDING.items() if name.endswith(ending)), _TEXT) for name in _NAMES
 }
-_FAMILY = {"token": "Generative AI"}
+# (ServiceName, ServiceSubcategory) by unit: a service has one subcategory
+_GENERATING, _SERVING = ("Text generation", "Generative AI"), ("Model serving", "Machine Learning")
 _UNITS = {"request": "Requests", "prediction": "Predictions", "explanation": "Explanations", "token": "Tokens"}
 
 
@@ -67,10 +68,11 @@ def _values(column: Any) -> list[Any]:
 
 
 def _plain(value: str | datetime | Decimal | None) -> str:
-    """Times in the form that FOCUS wants, decimals without their last zeros."""
+    """Times in the form that FOCUS wants; decimals without their last zeros, but with one place at least: readers of
+    CSV take the type of a column from its values, and the official validator wants no whole numbers."""
     if isinstance(value, Decimal):
-        text = format(value, "f")
-        return text.rstrip("0").rstrip(".") if "." in text else text
+        whole, _, places = format(value, "f").partition(".")
+        return f"{whole}.{places.rstrip('0') or '0'}"
     return value.strftime("%Y-%m-%dT%H:%M:%SZ") if isinstance(value, datetime) else value or ""
 
 
@@ -78,7 +80,7 @@ def _rows(connection: Connection, tenant: str) -> Iterator[Row]:
     """What has no price has no currency to be billed in, and no row: report `unpriced` tells it."""
     for charge in daily_charges(connection, tenant):
         if charge.currency != MEMORANDUM:
-            yield _when(charge, tenant) | _whose(charge, tenant) | _what(charge) | _costs(charge)
+            yield _when(charge, tenant) | _whose(charge, tenant) | _what(charge, tenant) | _costs(charge)
 
 
 def _when(charge: Charge, tenant: str) -> Row:
@@ -100,16 +102,16 @@ def _whose(charge: Charge, tenant: str) -> Row:
     }  # fmt: skip
 
 
-def _what(charge: Charge) -> Row:
+def _what(charge: Charge, tenant: str) -> Row:
+    service, subcategory = _GENERATING if charge.unit == "token" else _SERVING
     unit = _UNITS.get(charge.unit, charge.unit)
     tags = {"gristmill/rate": charge.rate.id} if charge.rate is not None else {}
     tags |= {"gristmill/model": charge.version.partition("@")[0], "gristmill/version": charge.version}
     return {
         "ChargeCategory": "Usage", "ChargeFrequency": "Usage-Based",
         "ChargeDescription": f"{unit} of {charge.version} at the endpoint {charge.endpoint}",
-        "ServiceCategory": "AI and Machine Learning", "ServiceName": "Model serving",
-        "ServiceSubcategory": _FAMILY.get(charge.unit, "Machine Learning"),
-        "ResourceId": charge.endpoint, "ResourceName": charge.endpoint,
+        "ServiceCategory": "AI and Machine Learning", "ServiceName": service, "ServiceSubcategory": subcategory,
+        "ResourceId": f"{tenant}/{charge.endpoint}", "ResourceName": charge.endpoint,
         "ResourceType": "Endpoint", "SkuId": charge.item, "SkuMeter": unit, "Tags": json.dumps(tags, sort_keys=True),
         "ConsumedQuantity": _exact(charge.quantity), "ConsumedUnit": unit,
     }  # fmt: skip
