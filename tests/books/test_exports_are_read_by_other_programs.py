@@ -150,6 +150,23 @@ def test_nobody_has_an_empty_export(mill: Database, tmp_path: Path) -> None:
     assert len((tmp_path / "focus.csv").read_text().splitlines()) == 1
 
 
+def test_usage_has_a_column_for_each_class_of_tokens_and_says_what_came_from_the_cache(
+    mill: Database, tmp_path: Path
+) -> None:
+    classes = {"prompt": 9, "cached": 30, "completion": 4, "reasoning": 6}
+    with mill.write() as connection:
+        records_ = [*usage(1, 300, operation="generate", tokens=classes), *usage(1, 301, cached=True)]
+        post_usage(connection, "gateway", records_, 3)
+        export(connection, TENANT, "usage", "parquet", tmp_path / "usage.parquet")
+        export(connection, TENANT, "usage", "csv", tmp_path / "usage.csv")
+    rows = {row["id"]: row for row in pyarrow.parquet.read_table(tmp_path / "usage.parquet").to_pylist()}
+    text, stored = rows["req_300"], rows["req_301"]
+    assert {name: text[f"{name}_tokens"] for name in classes} == classes == json.loads(text["tokens"])
+    assert (text["cached"], stored["cached"], stored["prompt_tokens"]) == (False, True, 0)
+    (header, *_) = csv.reader((tmp_path / "usage.csv").open())
+    assert {f"{name}_tokens" for name in classes} | {"cached"} <= set(header)
+
+
 def test_the_views_of_a_duckdb_file_say_what_the_books_hold(mill: Database, tmp_path: Path) -> None:
     with mill.read() as connection:
         export(connection, TENANT, "postings", "duckdb", tmp_path / "books.duckdb")

@@ -91,6 +91,17 @@ def test_a_page_and_a_print_show_it(mill: Database) -> None:
     assert as_pdf(document).startswith(b"%PDF-")
 
 
+def test_a_print_has_every_letter_or_says_which_it_lacks(mill: Database) -> None:
+    with mill.read() as connection:
+        document = invoice(connection, TENANT, NEXT)
+    document["tenant"] = "Мельница Łódź, 5 €"
+    assert as_pdf(document).startswith(b"%PDF-")
+    document["tenant"] = "磨坊"
+    assert "磨坊" in as_html(document).decode()
+    with pytest.raises(Unprocessable, match="no '坊', '磨': write the invoice as .html"):
+        as_pdf(document)
+
+
 def test_what_is_no_month_is_refused(mill: Database) -> None:
     with mill.read() as connection, pytest.raises(Unprocessable, match="2026-13"):
         invoice(connection, TENANT, "2026-13")

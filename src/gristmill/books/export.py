@@ -18,6 +18,7 @@ from gristmill.books.focus import write_focus
 from gristmill.books.records import Connection, Row
 from gristmill.core.errors import Unprocessable
 from gristmill.core.reports import ExportForm
+from gristmill.core.sold import TOKEN_CLASSES
 
 _ROWS_A_PART = 20_000
 _INT, _FLOAT, _BOOL, _TEXT = pa.int64(), pa.float64(), pa.bool_(), pa.string()
@@ -25,8 +26,9 @@ _TYPES = {
     "number": _INT, "micro": _INT, "status": _INT, "items": _INT, "compute_us": _INT, "latency_us": _INT,
     "first_token_us": _INT, "per_token_us": _INT, "energy_uj": _INT,
     "bytes_in": _INT, "bytes_out": _INT, "quantity": _FLOAT, "error": _FLOAT, "happened_at": _FLOAT,
-    "recorded_at": _FLOAT, "unpriced": _BOOL,
+    "recorded_at": _FLOAT, "unpriced": _BOOL, "cached": _BOOL,
 }  # fmt: skip
+_TOKENS = {f"{kind}_tokens": kind for kind in TOKEN_CLASSES}  # disjoint: all together are what a text took
 
 
 def export(connection: Connection, tenant: str, table: str, form: str, path: Path) -> None:
@@ -42,9 +44,9 @@ def export(connection: Connection, tenant: str, table: str, form: str, path: Pat
 
 
 def parts(connection: Connection, tenant: str, table: str) -> Iterator[Any]:
-    """A whole table as Arrow tables of one schema, the first of them empty."""
-    names = [column.name for column in records.TABLES[table].c]
-    schema = pa.schema([(name, _TYPES.get(name, _TEXT)) for name in names])
+    """A whole table as Arrow tables of one schema, the first of them empty; tokens of usage by class, too."""
+    types = {column.name: _TYPES.get(column.name, _TEXT) for column in records.TABLES[table].c}
+    schema = pa.schema(list((types | (dict.fromkeys(_TOKENS, _INT) if "tokens" in types else {})).items()))
     yield schema.empty_table()
     for rows in records.table_rows(connection, table, tenant, _ROWS_A_PART):
         yield _part(rows, schema)
@@ -69,8 +71,12 @@ def _write(tables: Iterator[Any], opened: Callable[[Any], Any]) -> None:
 
 
 def _part(rows: Sequence[Row], schema: Any) -> Any:
-    columns = {field.name: [_plain(row[field.name]) for row in rows] for field in schema}
+    columns = {field.name: [_value(row, field.name) for row in rows] for field in schema}
     return pa.table(columns, schema=schema)
+
+
+def _value(row: Row, name: str) -> Any:
+    return row["tokens"].get(_TOKENS[name], 0) if name in _TOKENS else _plain(row[name])
 
 
 def _plain(value: Any) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from gristmill.core.errors import Unprocessable
 from gristmill.core.money import format_micro
 
+_FONT = "dejavu"  # comes with matplotlib: Latin, Greek, Cyrillic, Arabic, signs of currencies
 _COLUMNS = ("endpoint", "version", "item", "quantity", "price", "amount")
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b}"
@@ -34,34 +37,47 @@ def as_html(invoice: dict[str, Any]) -> bytes:
 
 
 def as_pdf(invoice: dict[str, Any]) -> bytes:
-    """A4. Raises Unprocessable where the extra `books` is not installed."""
+    """A4. Raises Unprocessable where the extra `books` is not installed, and for letters that its font lacks."""
     try:
+        import matplotlib
         from fpdf import FPDF
         from fpdf.enums import TextEmphasis
         from fpdf.fonts import FontFace
     except ImportError:
         raise Unprocessable("A PDF needs fpdf2: pip install 'gristmill[books]'.", field="format") from None
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     pdf = FPDF(format="A4")
+    for style, file in (("", "DejaVuSans.ttf"), ("B", "DejaVuSans-Bold.ttf")):
+        pdf.add_font(_FONT, style, fonts / file)
     pdf.set_title(f"Invoice {invoice['number']}")
     pdf.add_page()
-    pdf.set_font("Helvetica", "B", 16)
-    pdf.cell(text=_latin(f"Invoice {invoice['number']}"), new_x="LMARGIN", new_y="NEXT")
-    pdf.set_font("Helvetica", size=9)
-    pdf.cell(text=_latin(_period(invoice)), new_x="LMARGIN", new_y="NEXT")
+    pdf.set_font(_FONT, "B", 16)
+    pdf.cell(text=f"Invoice {invoice['number']}", new_x="LMARGIN", new_y="NEXT")
+    pdf.set_font(_FONT, size=8)
+    pdf.cell(text=_period(invoice), new_x="LMARGIN", new_y="NEXT")
     pdf.ln(4)
     aligned = tuple("RIGHT" if _right(name) else "LEFT" for name in _COLUMNS)
     bold = FontFace(emphasis=TextEmphasis.B)
     with pdf.table(col_widths=(16, 20, 26, 14, 30, 18), text_align=aligned, headings_style=bold) as table:
         table.row(_COLUMNS)
         for line in invoice["lines"]:
-            table.row([_latin(text) for text in _cells(line).values()])
+            table.row(list(_cells(line).values()))
     pdf.ln(4)
-    pdf.set_font("Helvetica", "B", 11)
+    pdf.set_font(_FONT, "B", 11)
     for text in _totals(invoice):
-        pdf.cell(text=_latin(f"Payable: {text}"), new_x="LMARGIN", new_y="NEXT")
-    pdf.set_font("Helvetica", size=8)
-    pdf.multi_cell(0, text=_latin(invoice["notes"]))
+        pdf.cell(text=f"Payable: {text}", new_x="LMARGIN", new_y="NEXT")
+    pdf.set_font(_FONT, size=8)
+    pdf.multi_cell(0, text=invoice["notes"])
+    _refuse_blanks(pdf.fonts.values())
     return bytes(pdf.output())
+
+
+def _refuse_blanks(fonts: Iterable[Any]) -> None:
+    """A letter without a glyph would be an empty box on what somebody has to pay."""
+    lacking = {chr(letter) for font in fonts for letter in font.missing_glyphs}
+    if lacking:
+        raise Unprocessable(f"The PDF's font has no {', '.join(map(repr, sorted(lacking)))}: write the invoice as .html.",
+                            field="format")  # fmt: skip
 
 
 def _period(invoice: dict[str, Any]) -> str:
@@ -88,7 +104,3 @@ def _totals(invoice: dict[str, Any]) -> list[str]:
 def _right(name: str) -> str:
     return ' class="number"' if name in ("quantity", "amount") else ""
 
-
-def _latin(text: str) -> str:
-    """The PDF's own fonts know Latin-1 only."""
-    return text.encode("latin-1", "replace").decode("latin-1")

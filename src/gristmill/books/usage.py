@@ -149,6 +149,7 @@ def _row(record: UsageRecord, event: str) -> tuple[Any, ...]:
         record.id, record.tenant, record.key, record.endpoint, record.model, record.digest, record.operation,
         record.status, record.happened_at, record.items, record.compute_us, record.latency_us, record.bytes_in,
         record.bytes_out, tokens, event, record.first_token_us, record.per_token_us, record.energy_uj,
+        record.cached,
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from gristmill.store.tables import cursors, events, usage
 
 _IDS_A_STATEMENT = 500
 _USAGE_TYPES = {
-    column.name: {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "bigint", "JSON": "text"}.get(
+    column.name: {"VARCHAR": "text", "INTEGER": "int", "BIGINT": "bigint", "JSON": "text", "BOOLEAN": "bool"}.get(
         str(column.type), "float8"
     )
     for column in usage.c

@@ -9,18 +9,17 @@ from gristmill.core.money import format_micro
 
 
 def moment(timestamp: float | str | None) -> str:
-    """Seconds since the epoch → local time to the second."""
+    """Seconds since the epoch → the time in UTC to the second: `2026-11-29 14:10:51Z`, as in the books and the logs."""
     if timestamp is None:
         return "–"
     if isinstance(timestamp, str):
         return timestamp
-    return datetime.fromtimestamp(timestamp).isoformat(sep=" ", timespec="seconds")
+    return datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def utc(timestamp: float) -> str:
-    """Seconds since the epoch → the time in UTC, in which the books count days; at midnight the day alone."""
-    text = datetime.fromtimestamp(timestamp, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    return text.removesuffix(" 00:00:00Z")
+    """The same; at midnight, where the books' days begin, the day alone."""
+    return moment(timestamp).removesuffix(" 00:00:00Z")
 
 
 def size(count: float | None) -> str:

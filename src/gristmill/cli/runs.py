@@ -27,7 +27,7 @@ def list_(as_json: AsJson = False) -> None:
         "WHAT": lambda row: f"{row['kind']} {row['name']}",
         "STATE": "state",
         "MADE": "made",
-        "CREATED": lambda row: moment(row.get("created_at"))[5:16],
+        "CREATED": lambda row: f"{moment(row['created_at'])[5:16]}Z",
     }
     show(runs, as_json, lambda rows: table(rows, fields, empty="No run yet: `gristmill train RECIPE.yaml`."))
 

@@ -202,6 +202,7 @@ usage = Table(
     Column("bytes_in", BigInteger, nullable=False), Column("bytes_out", BigInteger, nullable=False), _json("tokens"),
     _text("event", null=True),
     Column("first_token_us", BigInteger), Column("per_token_us", BigInteger), Column("energy_uj", BigInteger),
+    Column("cached", Boolean),
     PrimaryKeyConstraint("id"), Index(None, "tenant", "endpoint", "happened_at"), Index(None, "event"),
 )
 cursors = Table(
