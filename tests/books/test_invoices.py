@@ -98,7 +98,7 @@ def test_a_print_has_every_letter_or_says_which_it_lacks(mill: Database) -> None
     assert as_pdf(document).startswith(b"%PDF-")
     document["tenant"] = "磨坊"
     assert "磨坊" in as_html(document).decode()
-    with pytest.raises(Unprocessable, match="no '坊', '磨': write the invoice as .html"):
+    with pytest.raises(Unprocessable, match="no '坊', '磨': write the invoice as"):
         as_pdf(document)
 
 

@@ -74,10 +74,9 @@ def as_pdf(invoice: dict[str, Any]) -> bytes:
 
 def _refuse_blanks(fonts: Iterable[Any]) -> None:
     """A letter without a glyph would be an empty box on what somebody has to pay."""
-    lacking = {chr(letter) for font in fonts for letter in font.missing_glyphs}
+    lacking = ", ".join(sorted({repr(chr(letter)) for font in fonts for letter in font.missing_glyphs}))
     if lacking:
-        raise Unprocessable(f"The PDF's font has no {', '.join(map(repr, sorted(lacking)))}: write the invoice as .html.",
-                            field="format")  # fmt: skip
+        raise Unprocessable(f"The PDF's font has no {lacking}: write the invoice as .html.", field="format")
 
 
 def _period(invoice: dict[str, Any]) -> str:
@@ -103,4 +102,3 @@ def _totals(invoice: dict[str, Any]) -> list[str]:
 
 def _right(name: str) -> str:
     return ' class="number"' if name in ("quantity", "amount") else ""
-
