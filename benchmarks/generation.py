@@ -1,9 +1,10 @@
 """SmolLM2-135M-Instruct served as a stream of tokens: Gristmill and its peers in one run, each with both cores.
 
-python -m benchmarks.generation [--vllm | --vllm-python PYTHON] [--llama-python PYTHON] [--without-peers]
+python -m benchmarks.generation [--vllm | --vllm-python PYTHON] [--llama-python PYTHON] [--servers NAME ...]
 
 `--vllm` installs it (3 minutes); PYTHON of vLLM's environment has Gristmill in it too, that of llama-cpp-python has
-its extra `server`.
+its extra `server`. Servers: default, transformers, vllm, transformers-serve, llama-server, vllm-serve; by default all
+that there is a Python for.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,43 +118,50 @@ def measure(name: str, server: Server, tokenizer: LanguageTokenizer) -> Measures
     return found
 
 
-DEFAULT, TRANSFORMERS, VLLM = "Gristmill's default", "Gristmill, transformers", "Gristmill, vllm"
-TRANSFORMERS_SERVE, LLAMA_SERVER, VLLM_SERVE = "transformers serve", "llama-cpp-python's server", "vllm serve"
+DEFAULT, TRANSFORMERS, VLLM = "default", "transformers", "vllm"
+TRANSFORMERS_SERVE, LLAMA_SERVER, VLLM_SERVE = "transformers-serve", "llama-server", "vllm-serve"
+SHOWN = {
+    DEFAULT: "Gristmill's default", TRANSFORMERS: "Gristmill, transformers", VLLM: "Gristmill, vllm",
+    TRANSFORMERS_SERVE: "transformers serve", LLAMA_SERVER: "llama-cpp-python's server", VLLM_SERVE: "vllm serve",
+}  # fmt: skip
 
 
-def ours(running: Platform, model: Path, tokenizer: LanguageTokenizer, *, vllm: bool) -> Iterator[tuple[str, Measures]]:
+def ours(
+    running: Platform, model: Path, tokenizer: LanguageTokenizer, wanted: Collection[str]
+) -> Iterator[tuple[str, Measures]]:
     """By row of the table."""
     running.cli("models", "import", str(GGUF), "--name", "smol-gguf", timeout=300)
     running.cli("models", "import", str(model), "--name", "smol", timeout=300)
-    rows = [(DEFAULT, "smol-gguf@1", "auto"), (TRANSFORMERS, "smol@1", "transformers")]
-    for name, version, runtime in [*rows, (VLLM, "smol@1", "vllm")] if vllm else rows:
+    rows = ((DEFAULT, "smol-gguf@1", "auto"), (TRANSFORMERS, "smol@1", "transformers"), (VLLM, "smol@1", "vllm"))
+    for name, version, runtime in [row for row in rows if row[0] in wanted]:
         with deployed(running, version, runtime) as server:
-            shown = f"{name} ({chosen_runtime(running, server)})" if runtime == "auto" else name
+            shown = f"{SHOWN[name]} ({chosen_runtime(running, server)})" if runtime == "auto" else SHOWN[name]
             print(shown, file=sys.stderr)
             yield name, measure(shown, server, tokenizer)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--without-peers", action="store_true")
+    options.add_argument("--servers", nargs="+", choices=SHOWN, default=list(SHOWN), metavar="NAME")
     options.add_argument("--llama-python", help="a Python with llama-cpp-python[server]")
     options.add_argument("--vllm", action="store_true", help="install vLLM")
     options.add_argument("--vllm-python", help="a Python with vLLM and Gristmill")
     asked = options.parse_args()
+    with_vllm = asked.vllm or asked.vllm_python is not None
+    wanted = set(asked.servers) - (set() if with_vllm else {VLLM, VLLM_SERVE})
     with tempfile.TemporaryDirectory() as name, platform(Path(name) / "home") as running:
         model = folder(Path(name) / "smol")
         tokenizer = LanguageTokenizer.open(model)
-        with_vllm = asked.vllm or asked.vllm_python is not None
         python = install_vllm(running, asked.vllm_python) if with_vllm else ""
-        rows: Table = dict(ours(running, model, tokenizer, vllm=with_vllm))
-        peers = {TRANSFORMERS_SERVE: (transformers_serve(model), str(model))}
+        rows: Table = dict(ours(running, model, tokenizer, wanted))
+        peers = {TRANSFORMERS_SERVE: (transformers_serve(model), str(model)),
+                 VLLM_SERVE: (vllm_serve(python, model), str(model))}  # fmt: skip
         if asked.llama_python:
             peers[LLAMA_SERVER] = (llama_server(asked.llama_python), str(GGUF))
-        if with_vllm:
-            peers[VLLM_SERVE] = (vllm_serve(python, model), str(model))
-        for peer_name, (command, called) in ({} if asked.without_peers else peers).items():
-            with peer(command, called) as server:
-                rows[peer_name] = measure(peer_name, server, tokenizer)
+        for peer_name, (command, called) in peers.items():
+            if peer_name in wanted:
+                with peer(command, called) as server:
+                    rows[peer_name] = measure(SHOWN[peer_name], server, tokenizer)
     report(rows)
 
 
@@ -162,7 +170,7 @@ def report(rows: Table) -> None:
     print("|---" * (len(STREAMS) + 1) + "|")
     for who, found in rows.items():
         cells = (f"{one.tokens_per_s:.0f}, {one.first_token_s * 1e3:.0f} ms" for one in found.values())
-        print(f"| {who} | " + " | ".join(cells) + " |")
+        print(f"| {SHOWN[who]} | " + " | ".join(cells) + " |")
     comparisons = (
         (VLLM, (VLLM_SERVE,), "to reach 1.0 ×, first token at most 1.0 ×"),
         (TRANSFORMERS, (TRANSFORMERS_SERVE,), "to reach 1.5 ×"),
@@ -171,7 +179,7 @@ def report(rows: Table) -> None:
     for own, others, target in comparisons:
         against = [rows[other] for other in others if other in rows]
         if own in rows and against:
-            print(f"| {own} against {' and '.join(one for one in others if one in rows)}, {target} | "
+            print(f"| {SHOWN[own]} against {' and '.join(SHOWN[one] for one in others if one in rows)}, {target} | "
                   + " | ".join(_against(rows[own][streams], [one[streams] for one in against]) for streams in STREAMS)
                   + " |")  # fmt: skip
 
