@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.serving.rig import Rig, tensor
+from tests.serving.rig import Rig, Worker, make_bundle, tensor
 
 ROWS = [[1.0, 2.0, 3.0, 4.0], [0.5, 0.0, -1.0, 0.0]]
 EXPLAIN = "/v2/models/tiny/explain"
@@ -72,6 +74,48 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(
     answer = served.request("POST", EXPLAIN, asked)
     assert answer.status == status, answer
     assert says in answer.json["error"]
+
+
+@pytest.fixture(scope="module")
+def slow(served: Rig) -> Worker:
+    """The one replica of the endpoint `slow`, which takes 0.1 s a call."""
+    bundle = make_bundle(served.folder / "slow", seconds=0.1)
+    worker = served.add_worker(bundle, "slow@1")
+    served.serve("slow", ("slow@1", bundle, 100, [worker]))
+    served.push()
+    served.wait_ready()
+    return worker
+
+
+def test_predictions_are_answered_while_a_long_explanation_is_computed(served: Rig, slow: Worker) -> None:
+    """Each of 20 rows takes three calls or more."""
+    explained: list[int] = []
+    asked = tensor(ROWS * 10)
+    thread = threading.Thread(
+        target=lambda: explained.append(served.request("POST", "/v2/models/slow/explain", asked).status)
+    )
+    thread.start()
+    time.sleep(0.5)
+    for _ in range(3):
+        started = time.monotonic()
+        answer = served.infer(ROWS[:1], endpoint="slow")
+        assert (answer.status, time.monotonic() - started < 2.0) == (200, True), "it waited for the explanation"
+    assert thread.is_alive(), "the explanation was too short to tell"
+    thread.join(60)
+    assert explained == [200]
+
+
+def test_what_is_not_explained_by_its_deadline_is_told_and_left(served: Rig, slow: Worker) -> None:
+    answer = served.request("POST", "/v2/models/slow/explain", tensor(ROWS * 20), x_request_timeout_ms="1000")
+    assert answer.status == 504
+    assert "allow it more time, or ask for fewer" in answer.json["error"]
+    time.sleep(0.5)
+    before = slow.ping()
+    time.sleep(1.0)
+    after = slow.ping()
+    assert before is not None
+    assert after is not None
+    assert after.busy_total_s == before.busy_total_s, "it is still computed though nobody waits for it"
 
 
 def test_a_model_of_another_tenant_cannot_be_explained(served: Rig) -> None:

@@ -43,6 +43,18 @@ def split(reference: str) -> tuple[str, str]:
     return name, version
 
 
+def assignment(example: str) -> Callable[[str], str]:
+    """A parser of FIELD=VALUE, which it keeps."""
+
+    def parse(text: str) -> str:
+        name, equals, _ = text.partition("=")
+        if not (equals and name.strip()):
+            raise typer.BadParameter(f"{text!r} is no FIELD=VALUE, as in {example}.")
+        return text
+
+    return parse
+
+
 def replica_count(text: str) -> int | str:
     """`2`, or a range `1..4`. Raises BadParameter."""
     low, dots, high = text.partition("..")

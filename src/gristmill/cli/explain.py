@@ -9,10 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
+from gristmill.cli.arguments import assignment
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, facts, show, table, text
 from gristmill.cli.predict import Endpoint, Input, read_input, told_as
 from gristmill.core.errors import Unprocessable
+from gristmill.tasks.recipe import set_fields
 
 MOST_ROWS = 12  # of the features or tokens that mattered most
 
@@ -25,14 +27,25 @@ def explain(
     target: Annotated[int | None, typer.Option(min=0, help="Which output; the highest otherwise.")] = None,
     answer: Annotated[str | None, typer.Option(help="Of a language model: this answer, not its own.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, max=512, help="Of its own answer; 32 otherwise.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="An option of the method, such as window, steps, points.",
+            parser=assignment("window=16"),
+        ),
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(min=0.001, help="Seconds; 4 times a prediction's otherwise.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Explain an endpoint's prediction: what mattered how much, and how faithful that is."""
+    options = set_fields({}, settings or [])
     payload = read_input(input_)
     render = None if output is None else "html" if output.suffix == ".html" else "png"
     with connect() as client, told_as(input_, payload):
         found = client.explain(endpoint, payload, method=method, target=target, render=render, answer=answer,
-                               max_new_tokens=max_new_tokens)  # fmt: skip
+                               max_new_tokens=max_new_tokens, options=options, timeout_s=timeout)  # fmt: skip
     if output:
         save_picture(found, output)
     show(found, as_json, lambda document: explanation_view(document["explanations"][0], output))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from gristmill.cli.arguments import split
+from gristmill.cli.arguments import assignment, split
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import money
 from gristmill.cli.live import watch as watch_live
@@ -23,19 +23,14 @@ POSTED_WITHIN_S = 5.0  # the books follow an ended run by the shipper's next loo
 POLL_S = 0.2
 
 
-def _assignment(text: str) -> str:
-    name, equals, _ = text.partition("=")
-    if not (equals and name.strip()):
-        raise typer.BadParameter(f"{text!r} is no FIELD=VALUE, as in training.epochs=3.")
-    return text
-
-
 def train(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", exists=True, dir_okay=False, help="The recipe.")],
     watch: Annotated[bool, typer.Option("--watch", help="Follow the run until it ends.")] = False,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.", parser=_assignment),
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Change a field of the recipe.", parser=assignment("training.epochs=3")
+        ),
     ] = None,
     priority: Annotated[int | None, typer.Option(help="Higher is granted resources first.")] = None,
     as_json: AsJson = False,

@@ -65,17 +65,21 @@ class Inference(Resource[D]):
         steps: int | None = None,
         answer: str | None = None,
         max_new_tokens: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
     ) -> Steps[Document]:
         """{"explanations": [...]}, one a row; `input` as for `predict`, `render` "png" or "html" adds a picture.
 
-        Of a language model `input` is a prompt or messages; it writes `max_new_tokens` itself without an `answer`.
+        `options` are the method's own, such as `window` or `permutations`. Of a language model `input` is a prompt or
+        messages; it writes `max_new_tokens` itself without an `answer`.
         """
         payload = input.read_bytes() if isinstance(input, Path) else input
         wanted = {"method": method, "target": target, "render": render, "steps": steps,
                   "answer": answer, "max_new_tokens": max_new_tokens}  # fmt: skip
-        parameters = {key: value for key, value in wanted.items() if value is not None}
-        body = _document(payload, parameters)
-        reply = yield Call("POST", f"/v2/models/{endpoint}/explain", _PLANE, json=body, timeout_s=600.0)
+        parameters = {**(options or {}), **{key: value for key, value in wanted.items() if value is not None}}
+        headers = {} if timeout_s is None else {"x-request-timeout-ms": f"{timeout_s * 1e3:.0f}"}
+        reply = yield Call("POST", f"/v2/models/{endpoint}/explain", _PLANE, json=_document(payload, parameters),
+                           headers=headers, timeout_s=(timeout_s or 600.0) + 10.0)  # fmt: skip
         return reply.document()
 
     @events

@@ -16,6 +16,7 @@ from gristmill.frameworks.keras.weights import load_model, output_names
 from gristmill.frameworks.on_tensorflow.compiled import Compiled
 from gristmill.frameworks.on_tensorflow.devices import use_granted
 from gristmill.frameworks.on_tensorflow.gradients import Path
+from gristmill.frameworks.scores import scores_of
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 
@@ -30,7 +31,7 @@ class KerasRuntime:
     @classmethod
     def load(cls, bundle: Folder, manifest: Manifest, resources: Resources) -> KerasRuntime:
         use_granted(resources)
-        return cls(load_model(bundle, manifest), manifest.signature.scores, resources)
+        return cls(load_model(bundle, manifest), scores_of(manifest.signature), resources)
 
     def _forward(self, given: dict[str, Any]) -> dict[str, Any]:
         values = list(given.values())

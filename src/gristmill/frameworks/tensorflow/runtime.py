@@ -14,6 +14,7 @@ from gristmill.core.types import Resources
 from gristmill.frameworks.on_tensorflow.compiled import Compiled
 from gristmill.frameworks.on_tensorflow.devices import use_granted
 from gristmill.frameworks.on_tensorflow.gradients import Path
+from gristmill.frameworks.scores import scores_of
 from gristmill.frameworks.tensorflow.gradients import path_of
 from gristmill.frameworks.tensorflow.saved_model import SERVING
 from gristmill.frameworks.tensorflow.weights import load_saved_model
@@ -33,7 +34,7 @@ class TensorFlowRuntime:
     @classmethod
     def load(cls, bundle: Folder, manifest: Manifest, resources: Resources) -> TensorFlowRuntime:
         use_granted(resources)
-        return cls(load_saved_model(bundle, manifest), manifest.signature.scores, resources)
+        return cls(load_saved_model(bundle, manifest), scores_of(manifest.signature), resources)
 
     def infer(self, inputs: Tensors) -> ModelOutput:
         return self._compiled(inputs)

@@ -9,34 +9,39 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from gristmill.frameworks.on_torch.gradients import by_parts, probabilities
 from gristmill.tasks.protocol import Tensors
 
 
 def integrated_gradients(
-    module: nn.Module, device: torch.device, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int
-) -> tuple[Tensors, np.ndarray]:
-    """See frameworks/protocol.Differentiable. Token ids are attributed at their embedding, summed over its width."""
+    module: Any, device: torch.device, inputs: Tensors, baselines: Tensors, targets: np.ndarray, steps: int,
+    scores: str = "logits",
+) -> tuple[Tensors, np.ndarray]:  # fmt: skip
+    """See frameworks/protocol.Differentiable. Token ids are attributed at `module.embedding`, summed over its width.
+
+    `scores`: see frameworks/scores.py.
+    """
     from captum.attr import IntegratedGradients, LayerIntegratedGradients  # half a second that few workers need
 
-    def scores(x: Tensor) -> Tensor:
-        output: Tensor = module(x)
-        return output.softmax(dim=1) if output.shape[1] > 1 else output
+    tokens = next(iter(inputs.values())).dtype.kind == "i"
 
-    ((name, values),) = inputs.items()
-    x, baseline = (torch.from_numpy(np.ascontiguousarray(array)).to(device) for array in (values, baselines[name]))
-    chosen = torch.from_numpy(targets.astype(np.int64)).to(device)
-    tokens = not x.is_floating_point()
-    method = LayerIntegratedGradients(scores, module.embedding) if tokens else IntegratedGradients(scores)
-    with torch.enable_grad():
-        attributions = method.attribute(
-            x, baseline, target=chosen, n_steps=steps, internal_batch_size=max(len(x), 64)
-        ).detach()
-    with torch.no_grad():
-        start = _with_embedding_of(module, baseline, lambda: scores(x)) if tokens else scores(baseline)
-        gain = (scores(x) - start).gather(1, chosen[:, None])[:, 0]
-    result = attributions.sum(dim=-1) if tokens else attributions
-    delta = attributions.flatten(1).sum(dim=1) - gain
-    return {name: result.cpu().numpy().astype(np.float32)}, delta.cpu().numpy()
+    def answer(x: Tensor) -> Tensor:
+        return probabilities(module(x), scores)
+
+    method = LayerIntegratedGradients(answer, module.embedding) if tokens else IntegratedGradients(answer)
+
+    def attribute(x: Tensor, baseline: Tensor, chosen: Tensor, at_once: int) -> tuple[Tensor, Tensor]:
+        with torch.enable_grad():
+            found = method.attribute(
+                x, baseline, target=chosen, n_steps=steps, internal_batch_size=max(len(x), at_once)
+            ).detach()  # fmt: skip
+        with torch.no_grad():
+            start = _with_embedding_of(module, baseline, lambda: answer(x)) if tokens else answer(baseline)
+            gain = (answer(x) - start).gather(1, chosen[:, None])[:, 0]
+        return (found.sum(dim=-1) if tokens else found), found.flatten(1).sum(dim=1) - gain
+
+    width = module.embedding.embedding_dim if tokens else 1
+    return by_parts(attribute, device, inputs, baselines, targets, width)
 
 
 def _with_embedding_of(module: nn.Module, tokens: Tensor, call: Callable[[], Tensor]) -> Tensor:

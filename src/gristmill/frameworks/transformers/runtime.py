@@ -15,6 +15,7 @@ from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.language import LanguageRuntime
 from gristmill.frameworks.protocol import Runtime
+from gristmill.frameworks.scores import scores_of
 from gristmill.frameworks.transformers.embedding import embed
 from gristmill.frameworks.transformers.folder import read_folder
 from gristmill.frameworks.transformers.pooling import Pooling
@@ -44,7 +45,7 @@ class TransformersRuntime:
         device = torch.device("cuda" if resources.gpus > 0 and torch.cuda.is_available() else "cpu")
         pooling = manifest.architecture.get("pooling")
         padding = int(manifest.architecture.get("padding", 0))
-        return cls(load_model(bundle / "weights"), manifest.signature.scores, padding, device,
+        return cls(load_model(bundle / "weights"), scores_of(manifest.signature), padding, device,
                    Pooling(**pooling) if pooling else None)  # fmt: skip
 
     @torch.inference_mode()

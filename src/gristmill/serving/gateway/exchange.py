@@ -19,6 +19,11 @@ class Batch:
         self.rows = rows
         self.sent_at = sent_at
 
+    @property
+    def explains(self) -> bool:
+        """An explanation is a batch of its own."""
+        return type(self.works[0].job) is ExplainJob
+
 
 def join(batch: Batch, signature: Signature) -> tuple[Compute | Parse | Explain, list[Buffer]]:
     """The message and the buffers that follow it; all works of a batch are of one group."""
@@ -32,7 +37,7 @@ def join(batch: Batch, signature: Signature) -> tuple[Compute | Parse | Explain,
         rows = [work.rows for work in works]
         return Compute(batch.number, rows, _parts(signature, job.shapes, buffers)), buffers
     if type(job) is ExplainJob:
-        return _explain(batch.number, works[0], job, signature)
+        return _explain(batch, job, signature)
     jobs = [work.job for work in works if type(work.job) is PayloadJob]
     payloads = [Payload(job.content_type, len(job.body)) for job in jobs]
     return Parse(batch.number, payloads), [job.body for job in jobs]
@@ -45,15 +50,16 @@ def _parts(signature: Signature, shapes: tuple[tuple[int, ...], ...], buffers: l
     )
 
 
-def _explain(number: int, work: Work, job: ExplainJob, signature: Signature) -> tuple[Explain, list[Buffer]]:
-    subject = job.subject
+def _explain(batch: Batch, job: ExplainJob, signature: Signature) -> tuple[Explain, list[Buffer]]:
+    subject, (work,) = job.subject, batch.works
+    within_s = work.deadline - batch.sent_at
     if type(subject) is TensorJob:
         buffers = list(subject.parts)
         parts = _parts(signature, subject.shapes, buffers)
-        return Explain(number, work.rows, parts, None, job.parameters), buffers
+        return Explain(batch.number, work.rows, parts, None, job.parameters, within_s), buffers
     assert type(subject) is PayloadJob
     payload = Payload(subject.content_type, len(subject.body))
-    return Explain(number, work.rows, (), payload, job.parameters), [subject.body]
+    return Explain(batch.number, work.rows, (), payload, job.parameters, within_s), [subject.body]
 
 
 def split(batch: Batch, message: Computed | Answered, body: bytes) -> list[Result | None]:

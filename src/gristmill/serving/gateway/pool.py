@@ -23,7 +23,14 @@ from gristmill.serving.gateway.work import Answer, ExplainJob, Result, Work
 from gristmill.serving.wire.messages import Answered, Computed, Generated
 
 _BATCHES_IN_FLIGHT = 2  # the second waits in the socket, so that the worker never waits for the gateway
+_EXPLANATIONS_IN_FLIGHT = 16  # the worker takes turns between them and the batches
 _DEATHS_TO_QUARANTINE = 2
+
+_NOT_COMPUTED = "The deadline passed before the answer was computed."
+_NOT_EXPLAINED = (
+    "The deadline passed before the explanation was computed: allow it more time, or ask for fewer steps, permutations "
+    "or windows."
+)
 
 
 class Pool(ReplicaSet[Batch]):
@@ -136,7 +143,10 @@ class Pool(ReplicaSet[Batch]):
             if not suspect.ended:
                 self._send(replica, [suspect], suspect.rows)
             return True
-        if len(in_flight) >= _BATCHES_IN_FLIGHT or (in_flight and not self._worth_a_second(in_flight)):
+        batches = [batch for batch in in_flight.values() if not batch.explains]
+        if len(batches) >= _BATCHES_IN_FLIGHT or len(in_flight) - len(batches) >= _EXPLANATIONS_IN_FLIGHT:
+            return False
+        if batches and not self._worth_a_second(batches):
             return False
         now = monotonic()
         formed = form(self.queue, self.endpoint.limits.max_batch_rows, self.cost, now, by_length=self._by_length)
@@ -146,9 +156,9 @@ class Pool(ReplicaSet[Batch]):
             self._send(replica, formed.batch, formed.rows)
         return bool(formed.batch or formed.late)
 
-    def _worth_a_second(self, in_flight: dict[int, Batch]) -> bool:
+    def _worth_a_second(self, in_flight: list[Batch]) -> bool:
         # Half of what computes now: below that, a few more requests will have come by the time it is done.
-        ahead = sum(batch.rows for batch in in_flight.values())
+        ahead = sum(batch.rows for batch in in_flight)
         return 2 * self.queue.rows >= min(ahead, self.endpoint.limits.max_batch_rows)
 
     def _send(self, replica: Replica[Batch], works: list[Work], rows: int) -> None:
@@ -167,7 +177,7 @@ class Pool(ReplicaSet[Batch]):
 
     def answered(self, replica: Replica[Batch], batch: Batch, message: Computed | Answered, body: bytes) -> None:
         now = monotonic()
-        if not isinstance(batch.works[0].job, ExplainJob):
+        if not batch.explains and not any(other.explains for other in replica.in_flight.values()):
             self.cost.learn(batch.rows, now - max(batch.sent_at, replica.last_answer_at))
         replica.last_answer_at = now
         self._busy.remove(batch.rows)
@@ -210,7 +220,8 @@ class Pool(ReplicaSet[Batch]):
     def _too_late(self, work: Work) -> None:
         if not work.ended:
             self.metrics.expired += 1
-            work.fail(DeadlineExceeded("The deadline passed before the answer was computed."), DeadlineExceeded.status)
+            sentence = _NOT_EXPLAINED if isinstance(work.job, ExplainJob) else _NOT_COMPUTED
+            work.fail(DeadlineExceeded(sentence), DeadlineExceeded.status)
 
     def forget(self, work: Work) -> None:
         """The client left: its work is not computed if it still waits."""

@@ -28,6 +28,7 @@ from gristmill.store.journal import Journal
 _EXPIRY_EVERY_S = 0.01
 _READY_WITHIN_S = 1.0
 _TEXT_DEADLINE_MS = 600_000  # a long answer comes for minutes; its reader sees it come
+_EXPLAINED = 4  # times a prediction's deadline: an explanation takes hundreds of predictions
 PoolKey = tuple[str, str, str]  # tenant, endpoint, digest
 
 
@@ -129,6 +130,7 @@ class Serving:
         limits = pool.endpoint.limits
         if deadline_s is None:
             deadline_s = (limits.deadline_ms or self.spec.default_deadline_ms) / 1e3
+            deadline_s *= _EXPLAINED if work.operation == "explain" else 1
         work.deadline = work.arrived_at + deadline_s
         counted = False
         status = 200

@@ -75,6 +75,7 @@ class Explain(msgspec.Struct, frozen=True, tag="explain"):
     inputs: tuple[Part, ...]
     payload: Payload | None
     parameters: dict[str, Any]
+    within_s: float  # what its deadline leaves: what is not done by then is not computed
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):

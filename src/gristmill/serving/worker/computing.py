@@ -13,6 +13,7 @@ from gristmill.core.errors import GristmillError, Internal, Malformed, Unprocess
 from gristmill.serving.wire.messages import Answered, Compute, Computed, Explain, Fault, Parse, Part, Payload
 from gristmill.serving.wire.tensors import Buffer, to_array, to_bytes
 from gristmill.serving.worker.explaining import explanations
+from gristmill.serving.worker.turns import Take
 from gristmill.serving.worker.version import Version
 from gristmill.tasks.protocol import Tensors
 
@@ -214,7 +215,8 @@ def _answer(version: Version, parsed: _Parsed, outputs: Tensors) -> bytes:
     return msgspec.json.encode(answers[0] if one_picture else answers)
 
 
-def explain(version: Version, message: Explain, body: Buffer) -> tuple[Answered, Parts]:
+def explain(version: Version, message: Explain, body: Buffer, take: Take) -> tuple[Answered, Parts]:
+    """As `parse` does; the model computes in turns."""
     try:
         parameters = message.parameters
         if message.payload is None:
@@ -222,11 +224,11 @@ def explain(version: Version, message: Explain, body: Buffer) -> tuple[Answered,
         else:
             parsed = read_payload(version, body, message.payload.content_type)
             raw, rows, parameters = parsed.raw, parsed.rows, parsed.parameters | parameters
-        document = msgspec.json.encode(explanations(version, raw, parameters))
+        document = msgspec.json.encode(explanations(version, raw, parameters, take))
     except Exception as error:
         return Answered(message.batch, [0], [0], 0, {0: fault(error)}), []
     return Answered(message.batch, [len(document)], [rows], 0), [document]
 
 
 Answering = Callable[[Version, Any, Buffer], tuple[Computed | Answered, Parts]]
-ANSWERING: dict[type, Answering] = {Compute: compute, Parse: parse, Explain: explain}
+ANSWERING: dict[type, Answering] = {Compute: compute, Parse: parse}

@@ -12,6 +12,7 @@ from gristmill.core.errors import Unprocessable
 from gristmill.explanation.explain import Explanation, explain, render_html, render_png
 from gristmill.explanation.protocol import Subject
 from gristmill.frameworks.protocol import Differentiable
+from gristmill.serving.worker.turns import Take
 from gristmill.serving.worker.version import Version
 from gristmill.tasks.protocol import Tensors
 
@@ -19,23 +20,31 @@ _RENDERED = {"png": render_png, "html": render_html}
 _OWN = ("method", "target", "render")  # what is not the explainer's own option
 
 
-def subject(version: Version) -> Subject:
-    """Scores are the task's own outputs (probabilities, or values), whatever the runtime gives."""
+def subject(version: Version, take: Take) -> Subject:
+    """Scores are the task's own outputs (probabilities, or values), whatever the runtime gives; a turn a call."""
     signature = version.manifest.signature
     (first, *_) = signature.outputs
 
     def predict(model_inputs: Tensors) -> np.ndarray:
-        return version.task.outputs(version.runtime.infer(model_inputs), signature)[first.name]
+        output = take(lambda: version.runtime.infer(model_inputs))
+        return version.task.outputs(output, signature)[first.name]
 
     runtime = version.runtime
-    gradients = runtime.integrated_gradients if isinstance(runtime, Differentiable) else None
+    if not isinstance(runtime, Differentiable):
+        return Subject(signature, version.preprocessing, predict, None)
+    attribute = runtime.integrated_gradients
+
+    def gradients(*given: Any) -> tuple[Tensors, np.ndarray]:
+        found: tuple[Tensors, np.ndarray] = take(lambda: attribute(*given))
+        return found
+
     return Subject(signature, version.preprocessing, predict, gradients)
 
 
-def explanations(version: Version, raw: Tensors, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+def explanations(version: Version, raw: Tensors, parameters: dict[str, Any], take: Take) -> list[dict[str, Any]]:
     """One document a row. Raises Unprocessable for an unknown method, target or picture."""
     picture = picture_of(parameters)
-    found = _explained(subject(version), raw, parameters)
+    found = _explained(subject(version, take), raw, parameters)
     rows = [{name: values[row] for name, values in raw.items()} for row in range(len(found))]
     return [document(one, row, picture) for one, row in zip(found, rows, strict=True)]
 
