@@ -9,6 +9,7 @@ import pytest
 
 from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
+from gristmill.control.state import REPLICA_SOCKETS
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.routes import read_snapshot
 from tests.control.rig import BY, StandInEngine, add_version, open_platform, pid_of, until
@@ -85,6 +86,7 @@ def test_a_version_that_does_not_load_fails_its_rollout_and_the_old_one_keeps_se
 def test_a_first_version_that_does_not_load_leaves_no_process_behind(served: Served) -> None:
     served.deploy("wine@3", state="failed")
     served.until(lambda: served.show()["replicas"] == [])
+    assert not list(served.platform.settings.sockets.glob(REPLICA_SOCKETS))
     served.deploy("wine@1")
     assert served.models() == ["wine@1"]
 
@@ -155,6 +157,7 @@ def test_scaling_adds_and_drains_and_deleting_leaves_nothing(served: Served) -> 
         served.platform.deploy(BY, "wine", {"version": "wine@2"})
     served.until(lambda: not served.platform.endpoints(TENANT))
     assert not any(pid_of(folder) for folder in (served.home / "replicas").iterdir())
+    assert not list(served.platform.settings.sockets.glob(REPLICA_SOCKETS))
 
 
 def test_a_dead_or_hung_gateway_is_restarted_on_its_port_with_the_last_routes(served: Served) -> None:

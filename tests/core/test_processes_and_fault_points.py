@@ -5,6 +5,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+
+from gristmill.core.measurement import Meter
 from gristmill.core.processes import living
 
 CLAIM = """
@@ -61,3 +64,11 @@ for i in range(5):
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (137, b"0\n1\n")
+
+
+def test_the_peak_of_memory_is_the_process_s_own_and_not_of_the_one_that_started_it() -> None:
+    big = np.ones(2**25)  # 256 MiB, touched
+    script = "from gristmill.core.measurement import Meter\nprint(Meter().read().peak_memory_bytes)"
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert int(told) < 2**27, "it began with the peak of its parent"
+    assert Meter().read().peak_memory_bytes > big.nbytes

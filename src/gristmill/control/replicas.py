@@ -13,7 +13,7 @@ from gristmill.control import pings, records
 from gristmill.control.platform import Platform
 from gristmill.control.replica_periods import Periods
 from gristmill.control.runtimes import installed
-from gristmill.control.state import Endpoint, Replica, replica_socket
+from gristmill.control.state import REPLICA_SOCKETS, Endpoint, Replica, replica_socket
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
 from gristmill.core.files import keep_newest, write_atomic
 from gristmill.core.ids import new_id
@@ -209,9 +209,7 @@ class Replicas:
     def _end(self, replica: Replica, pushed: bool) -> None:
         folder = str(self._folder(replica))
         if not self._engine.alive(folder):
-            self._periods.close(replica, self._answer(replica))
-            self._update(replica, state="stopped", ended_at=self._platform.clock.now())
-            self._tidy()
+            self._over(replica, "stopped")
             return
         heard = self._heard.get(replica.id)
         stuck = heard is not None and heard.silent_s() > self._platform.settings.drain_timeout_s
@@ -227,8 +225,12 @@ class Replicas:
     def _fail(self, replica: Replica, reason: str) -> None:
         logger.error("replica %s of %s failed: %s", replica.id, replica.model, reason)
         self._engine.kill(str(self._folder(replica)))
+        self._over(replica, "failed", reason)
+
+    def _over(self, replica: Replica, state: str, error: str | None = None) -> None:
         self._periods.close(replica, self._answer(replica))
-        self._update(replica, state="failed", error=reason, ended_at=self._platform.clock.now())
+        self._update(replica, state=state, error=error, ended_at=self._platform.clock.now())
+        self._tidy()
 
     def _answer(self, replica: Replica) -> Pong | None:
         heard = self._heard.get(replica.id)
@@ -240,11 +242,13 @@ class Replicas:
         self._platform.wake()
 
     def _tidy(self) -> None:
-        """Logs of the replicas that ended last are kept, and the bundles that may be served again soonest."""
+        """Logs of the replicas that ended last are kept, and bundles that may be served again; no socket."""
         settings = self._platform.settings
         with self._platform.database.read() as connection:
             live = records.live_replicas(connection)
         keep_newest(settings.replicas, {replica.id for replica in live}, _ENDED_KEPT)
+        for left in set(settings.sockets.glob(REPLICA_SOCKETS)) - {Path(self._socket(replica)) for replica in live}:
+            left.unlink(missing_ok=True)
         digests = {replica.digest for replica in live}
         digests |= {adapter.digest for replica in live for adapter in self._adapters(replica)}
         kept = {self._bundle(digest).name for digest in digests}

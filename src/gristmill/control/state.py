@@ -124,6 +124,9 @@ class Replica(NamedTuple):
         return self.ready_at is not None and self.state in ("starting", "ready")
 
 
+REPLICA_SOCKETS = "r" + "?" * 16
+
+
 def replica_socket(sockets: str, replica: str) -> str:
     """Short, and the same after every restart: a Unix socket's path may have 107 bytes."""
     return f"{sockets}/r{derived_id('socket', replica)[-16:]}"

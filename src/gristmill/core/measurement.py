@@ -78,8 +78,16 @@ class Meter:
 
     def read(self) -> ResourceUse:
         wall, cpu = time.monotonic() - self._wall, _cpu_s() - self._cpu
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        return ResourceUse(wall, cpu, peak, self._energy.read(cpu, wall))
+        return ResourceUse(wall, cpu, _peak_bytes(), self._energy.read(cpu, wall))
+
+
+def _peak_bytes() -> int:
+    """Of this process's own memory: getrusage's maximum begins at that of the process which started it (Linux)."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(status.partition("VmHWM:")[2].split(None, 1)[0]) * 1024
 
 
 def _cpu_s() -> float:
