@@ -333,7 +333,7 @@ def main(framework: str, folder: Path) -> dict[str, Any]:
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
         parts.append(exercise.several)
     report: dict[str, Any] = {part.__name__: part() for part in parts}
-    return report | {"torch": "torch" in sys.modules}
+    return report | {"loaded": sorted({name.partition(".")[0] for name in sys.modules})}
 
 
 if __name__ == "__main__":

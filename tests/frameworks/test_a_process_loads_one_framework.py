@@ -1,0 +1,89 @@
+"""A run loads the framework that trains, a replica that of its version, and neither any other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from gristmill.bundles.manifest import MANIFEST, digest_of
+from gristmill.core.types import DatasetRef, ReplicaSpec, Resources
+from tests.imports.rig import Rig as Imports
+from tests.imports.rig import onnx_model, program
+from tests.lab.rig import Rig
+
+OTHERS = {"torch", "transformers", "tensorflow", "keras", "onnxruntime", "captum", "sqlalchemy", "pandas"}
+WINE: dict[str, Any] = {
+    "task": "tabular-classification",
+    "framework": "torch",
+    "architecture": {"name": "mlp", "hidden": [8]},
+    "training": {"epochs": 1},
+}
+VIT: dict[str, Any] = {
+    "task": "image-classification",
+    "framework": "transformers",
+    "architecture": {"name": "vit", "patch": 4, "width": 8, "layers": 1},
+    "training": {"epochs": 1},
+}
+RUN = "from gristmill.lab.run import main\nassert main(Path(sys.argv[1])) == 0"
+SERVE = """
+import msgspec
+from gristmill.bundles.manifest import MANIFEST, digest_of
+from gristmill.core.types import ReplicaSpec
+from gristmill.serving.worker.version import load
+load(msgspec.json.decode(sys.argv[1], type=ReplicaSpec))
+"""
+
+
+def loaded(script: str, argument: str) -> set[str]:
+    """Which frameworks are there once the script has run in an interpreter of its own."""
+    script = f"import sys\nfrom pathlib import Path\n{script}\nprint('loaded', *sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", script, argument], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    (line,) = [line for line in ended.stdout.splitlines() if line.startswith("loaded ")]
+    return set(line.split()) & OTHERS
+
+
+def served(bundle: Path) -> str:
+    spec = ReplicaSpec(id="r", tenant="t", endpoint="e", model="m@1", digest=digest_of((bundle / MANIFEST).read_bytes()), bundle=str(bundle),
+                       socket="", resources=Resources(1.0))  # fmt: skip
+    return msgspec.json.encode(spec).decode()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    return Rig(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.fixture(scope="module")
+def wine(rig: Rig, wine_csv: Path) -> DatasetRef:
+    return rig.dataset(wine_csv, "tabular-classification")
+
+
+def test_a_run_in_torch_and_its_replica(rig: Rig, wine: DatasetRef) -> None:
+    folder = rig.prepare("wine-torch", wine, WINE)
+    assert loaded(RUN, str(folder)) == {"torch"}
+    assert loaded(SERVE, served(folder / "bundle")) == {"torch"}
+
+
+def test_a_run_in_transformers_and_its_replica(rig: Rig) -> None:
+    np.savez(rig.folder / "squares.npz", image=np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8, 1),
+             label=np.arange(40) % 2)  # fmt: skip
+    squares = rig.dataset(rig.folder / "squares.npz", "image-classification")
+    folder = rig.prepare("squares-transformers", squares, VIT)
+    assert loaded(RUN, str(folder)) == {"torch", "transformers"}
+    assert loaded(SERVE, served(folder / "bundle")) == {"torch", "transformers"}
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "framework"), [("m.onnx", onnx_model, "onnxruntime"), ("m.pt2", program, "torch")]
+)
+def test_a_replica_of_what_was_imported(tmp_path: Path, name: str, make: Any, framework: str) -> None:
+    make(tmp_path / name)
+    imported = Imports(tmp_path).bring(tmp_path / name)
+    assert loaded(SERVE, served(imported.folder / "bundle")) == {framework}
