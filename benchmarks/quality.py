@@ -28,7 +28,7 @@ from tests.lab.rig import Rig, result, start
 from gristmill.core.types import DatasetRef, Resources, VersionRef
 from gristmill.tasks.recipe import read_mapping
 
-REPORTED = ("test/accuracy", "validation/loss", "test/perplexity")
+REPORTED = ("test/accuracy", "test/rmse", "test/r2", "validation/loss", "test/perplexity")
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 
@@ -45,6 +45,19 @@ def mnist(rig: Rig) -> DatasetRef:
     path = rig.folder / "mnist.npz"
     np.savez(path, image=np.concatenate(images)[..., None], label=np.concatenate(labels), split=marks)
     return rig.dataset(path, "image-classification", ratios=(0.9, 0.05, 0.05))
+
+
+def cifar(rig: Rig) -> DatasetRef:
+    """Its own test split; the default share of the training rows validates."""
+    return rig.dataset(DATA / "cifar10_subset" / "cifar10_jpg_10k_2k.zip", "image-classification")
+
+
+def wine_quality(rig: Rig) -> DatasetRef:
+    """White wines; rows that are equal stay on one side."""
+    names = ("fixed_acidity,volatile_acidity,citric_acid,sugar,chlorides,free_so2,total_so2,density,ph,sulphates,"
+             "alcohol,quality")  # fmt: skip
+    path = DATA / "tabular" / "jbrownlee" / "winequality-white.csv"
+    return rig.dataset(path, "tabular-regression", target="quality", columns=names.split(","))
 
 
 def sst2(rig: Rig) -> DatasetRef:
@@ -87,7 +100,8 @@ def minilm(rig: Rig) -> VersionRef:
 
 
 CASES: dict[str, Callable[[Rig], DatasetRef]] = {
-    "mnist-cnn": mnist, "sst2-bilstm": sst2, "sst2-minilm": sst2, "banking77-minilm": banking77,
+    "mnist-cnn": mnist, "cifar-cnn": cifar, "wine-quality": wine_quality, "sst2-bilstm": sst2, "sst2-minilm": sst2,
+    "banking77-minilm": banking77,
     "shakespeare-gpt": shakespeare, "books-gpt": novels,
 }  # fmt: skip
 

@@ -120,3 +120,11 @@ def test_versions_are_numbered_once_by_content_and_kept_from_other_tenants(tmp_p
             with pytest.raises(NotFound):
                 records.resolve(connection, "b", reference)
     database.close()
+
+
+def test_a_table_whose_first_line_is_data_says_how_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("7.4,0.7,5\n7.8,0.9,6\n")
+    with pytest.raises(Unprocessable, match=r"the columns are 7.4, 0.7, 5. Is the first line a row of data\? Then add"):
+        build(
+            tmp_path / "t.csv", Blobs((tmp_path / "blobs").as_uri()), task="tabular-regression", target=None, options={}
+        )

@@ -50,8 +50,9 @@ def loaded(script: str, argument: str) -> set[str]:
 
 
 def served(bundle: Path) -> str:
-    spec = ReplicaSpec(id="r", tenant="t", endpoint="e", model="m@1", digest=digest_of((bundle / MANIFEST).read_bytes()), bundle=str(bundle),
-                       socket="", resources=Resources(1.0))  # fmt: skip
+    digest = digest_of((bundle / MANIFEST).read_bytes())
+    spec = ReplicaSpec(id="r", tenant="t", endpoint="e", model="m@1", digest=digest, bundle=str(bundle), socket="",
+                       resources=Resources(1.0))  # fmt: skip
     return msgspec.json.encode(spec).decode()
 
 

@@ -139,6 +139,9 @@ def test_safetensors_whose_header_lies(rig: Rig, tmp_path: Path, content: bytes)
 def test_safetensors_alone_ask_for_what_they_are_of(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(_lying({}, b""))
     refused(rig, tmp_path / "w.safetensors", Unprocessable, "say what they are of, as in --architecture cnn")
+    told = {"task": "tabular-classification", "architecture": "mlp",
+            "inputs": [{"name": "features", "dtype": "FP32", "shape": [-1, 4]}]}  # fmt: skip
+    refused(rig, tmp_path / "w.safetensors", Unprocessable, "give --labels FILE with one name a line", **told)
 
 
 def _use_pickle(config: dict[str, Any]) -> None:

@@ -16,6 +16,16 @@ from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 app = typer.Typer(help="Datasets and their versions.")
 
 
+def _shares(text: str) -> str:
+    try:
+        sound = len([float(share) for share in text.split(",")]) == 3
+    except ValueError:
+        sound = False
+    if not sound:
+        raise typer.BadParameter("write three shares that sum to 1, as in 0.9,0.05,0.05.")
+    return text
+
+
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset's name.")],
@@ -24,7 +34,7 @@ def add(
         typer.Argument(
             metavar="PATH",
             exists=True,
-            help="A file (CSV, JSONL, Parquet, NPZ, IDX, text) or a folder of images or texts.",
+            help="A file (CSV, JSONL, Parquet, NPZ, IDX, text); a folder of images, texts, or train.csv, test.csv.",
         ),
     ],
     task: Annotated[str | None, typer.Option(help="What it is for, as in image-classification.")] = None,
@@ -35,10 +45,24 @@ def add(
     delimiter: Annotated[str | None, typer.Option(help="What stands between a CSV file's values.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a CSV file's text, as in latin-1; UTF-8 otherwise.")] = None,
     header: Annotated[bool, typer.Option(help="Whether a CSV file's first line names its columns.")] = True,
+    columns: Annotated[
+        str | None, typer.Option(metavar="NAME,NAME...", help="Names of a CSV file's columns, which has no header.")
+    ] = None,
+    quotes: Annotated[bool, typer.Option(help="Whether quotation marks in a CSV file enclose values.")] = True,
+    ratios: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TRAIN,VALIDATION,TEST", help="Shares of the splits; 0.7,0.15,0.15 otherwise.", parser=_shares
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a version of a dataset: immutable, with schema, splits, licence and cost."""
-    said = {"delimiter": delimiter, "encoding": encoding, "header": None if header else False}
+    said = {
+        "delimiter": delimiter, "encoding": encoding, "header": None if header else False,
+        "columns": columns.split(",") if columns else None, "quote": None if quotes else False,
+        "ratios": [float(share) for share in ratios.split(",")] if ratios else None,
+    }  # fmt: skip
     options = {option: value for option, value in said.items() if value is not None}
     with connect() as client:
         version = client.datasets.add(

@@ -104,7 +104,7 @@ def _imported(version: dict[str, Any]) -> RenderableType:
         "runtime": manifest["runtime"],
         "task": version["task"],
         "parameters": f"{manifest['parameters']:,}",
-        "adapts": manifest["lineage"].get("parent"),
+        "adapts" if manifest["framework"] == "peft" else "made from": manifest["lineage"].get("parent"),
         **tensors(manifest["signature"]),
         "licence": manifest.get("licence") or "not stated",
     }

@@ -20,6 +20,7 @@ import pyarrow.parquet
 from PIL import Image, UnidentifiedImageError
 
 from gristmill.core.errors import Unprocessable
+from gristmill.data.split_tables import joined, split_tables
 
 Columns = dict[str, np.ndarray]
 Options = Mapping[str, Any]
@@ -42,7 +43,9 @@ def read(source: Path, options: Options) -> Columns:
 
 def _reader(source: Path) -> Callable[[Path, Options], Columns]:
     if source.is_dir():
-        return read_idx_folder if any("ubyte" in path.name for path in source.iterdir()) else read_image_folder
+        if any("ubyte" in path.name for path in source.iterdir()):
+            return read_idx_folder
+        return read_table_folder if split_tables(source) else read_image_folder
     name = source.name.removesuffix(".gz").lower()
     for endings, reader in _BY_ENDING.items():
         if name.endswith(endings):
@@ -106,6 +109,11 @@ def read_parquet(source: Path, options: Options) -> Columns:
         return _from_table(pyarrow.parquet.read_table(source), source.name)
     except (pa.ArrowInvalid, OSError):
         raise Unprocessable(f"{source.name} is not a readable Parquet file.") from None
+
+
+def read_table_folder(source: Path, options: Options) -> Columns:
+    """{train,dev,validation,test}.csv, .tsv, .jsonl or .parquet, of the same columns."""
+    return joined({split: read(path, options) for split, path in split_tables(source).items()}, SPLIT)
 
 
 def read_npz(source: Path, options: Options) -> Columns:
@@ -216,7 +224,7 @@ def _from_images(files: Mapping[str, Callable[[], bytes]], source: str, options:
     names = [name for name in files if name.lower().endswith(_IMAGES)]
     parts = [PurePosixPath(name).parts[:-1] for name in names]
     if not names or any(not part for part in parts):
-        raise Unprocessable(f"{source} holds no image folder: expected are CLASS/NAME.png files.")
+        raise Unprocessable(f"{source} holds no data: expected are CLASS/NAME.png images, or train.csv and test.csv.")
     split = len({part[-2:-1] for part in parts if len(part) > 1} & {("train",), ("test",), ("validation",)}) > 0
     pictures = list(_pictures(names, files, options))
     columns: Columns = {

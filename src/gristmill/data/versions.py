@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,11 +101,19 @@ def _check_task(columns: Columns, task: str | None, target: str | None) -> np.nd
     if task is None:
         return None
     if target is None and task != _RUNNING_TEXT:
+        hint = " Is the first line a row of data? Then add --no-header." if _are_numbers(columns) else ""
         raise Unprocessable(
-            f"Say which column to predict with --target: the columns are {', '.join(columns)}.", field="target"
+            f"Say which column to predict with --target: the columns are {', '.join(columns)}.{hint}", field="target"
         )
     examples = plugins.load("tasks", task)().examples(columns, target)
     return examples.targets if examples.labels is not None else None
+
+
+def _are_numbers(names: Iterable[str]) -> bool:
+    try:
+        return bool([float(name) for name in names])
+    except ValueError:
+        return False
 
 
 def _parts(

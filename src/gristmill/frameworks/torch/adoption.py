@@ -20,6 +20,9 @@ def adopt(path: Path, task: str, architecture: dict[str, Any], told: Told) -> tu
     if min(row, default=1) < 1:
         raise Unprocessable("The input's dimensions but the first should be known, as in image:FP32:[-1,3,32,32].",
                             field="inputs")  # fmt: skip
+    if task.endswith("-classification") and not told.labels:
+        raise Unprocessable("safetensors do not name their classes: give --labels FILE with one name a line.",
+                            field="labels")  # fmt: skip
     shapes = Shapes(row, len(told.labels) if told.labels else 1)
     module = build(task, architecture, shapes)
     _check(path, module, str(architecture["name"]))
