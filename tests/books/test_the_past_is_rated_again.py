@@ -15,7 +15,7 @@ from gristmill.books.rerate import rerate
 from gristmill.books.usage import post_usage
 from gristmill.core.errors import Conflict, Unprocessable
 from gristmill.store.database import Database
-from tests.books.histories import NO_COUNTER, NOON, TENANT, balances, hours, in_memory, made, run, usage, use
+from tests.books.histories import NO_COUNTER, NOON, TENANT, balances, dataset, hours, in_memory, made, run, usage, use
 
 LATER = NOON + 86_400
 
@@ -186,6 +186,35 @@ def test_what_was_paid_before_any_exchange_rate_was_known_is_exchanged_afterward
     with database.read() as connection:
         found = records.sums(connection, TENANT, ("currency",), accounts=("assets:version:digits@1",))
     assert {row["currency"]: row["micro"] for row in found} == {"EUR": 0, "USD": 108_000_000}
+
+
+def test_a_dataset_paid_in_foreign_money_is_exchanged_in_the_versions_made_from_it() -> None:
+    """100 EUR: two versions hold a half each when the rate becomes known, and then that it was another."""
+    database = books(dataset(100_000_000, currency="EUR"), made(1, run_id=None), made(2, run_id=None))
+    for number, (price, worth) in enumerate((("1.08USD", 54_000_000), ("1.10USD", 55_000_000))):
+        with database.write() as connection:
+            foreign(connection, price, known_from=LATER + number)
+        (row,) = rated_again(database, LATER + number)["rows"][:1]
+        assert (row["account"], row["currency"], row["new_micro"]) == ("exchange:EUR", "USD", 2 * worth)
+        with database.read() as connection:
+            cost = report(connection, TENANT, "cost")["rows"]
+        found = {(row["version"], row["currency"]): row["data_micro"] for row in cost if row["data_micro"]}
+        assert found == {("digits@1", "USD"): worth, ("digits@2", "USD"): worth}
+        assert balances(database)["assets:dataset:digits@1"] == 0
+        assert balances(database).get("expense:rate-changes", 0) == 0
+
+
+def test_what_a_version_wrote_down_of_its_dataset_stays_written_down_and_the_rest_is_exchanged() -> None:
+    database = books(dataset(100_000_000, currency="EUR"), made(1, run_id=None))
+    with database.write() as connection:
+        post_usage(connection, "gateway", usage(100), 1)  # 90 of 1,000 expected predictions: 9 EUR are written down
+        foreign(connection, known_from=LATER)
+    rated_again(database)
+    with database.read() as connection:
+        rows = {row["currency"]: row for row in report(connection, TENANT, "cost")["rows"]}
+    assert (rows["USD"]["capitalised_micro"], rows["USD"]["unamortised_micro"]) == (108_000_000, 108_000_000)
+    assert (rows["EUR"]["capitalised_micro"], rows["EUR"]["amortised_micro"]) == (9_000_000, 9_000_000)
+    assert balances(database)["expense:rate-changes"] == -9_000_000
 
 
 def test_one_currency_is_the_books_own() -> None:

@@ -6,6 +6,7 @@ Prospectively: an older version gives what it holds too much, and never what it 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -13,6 +14,7 @@ from gristmill.books import accounts
 from gristmill.books.book import Book
 from gristmill.books.ledger import Posting, transfer
 from gristmill.books.moving import moved
+from gristmill.books.places import of_version
 from gristmill.core.money import split_largest_remainder
 
 
@@ -46,6 +48,40 @@ def shares(book: Book, dataset: str, version: str, model: str, drawn: dict[tuple
                 debit, credit = transfer(line, accounts.version_asset(other))
                 lines += [debit, _of(credit, other)]
     return lines
+
+
+def followed(book: Book, lines: Sequence[Posting]) -> list[Posting]:
+    """`lines` took a cost of datasets back and put another in its place: what no longer waits there is given back by
+    the versions that hold it, each its part, and they take as much of the other.
+    """
+    prefix = accounts.dataset_asset("")
+    found: list[Posting] = []
+    for account in dict.fromkeys(line.account for line in lines if line.account.startswith(prefix)):
+        of_dataset = [line for line in lines if line.account == account]
+        waiting, item = book.value(account), f"data.{account.removeprefix(prefix)}"
+        for old in (line for line in of_dataset if line.micro < 0):
+            gone = max(0, -old.micro - max(0, waiting.get(old.currency, 0)))
+            holders = _holders(book, item, old.currency)
+            found += _spread(book, replace(old, item=item), -gone, holders)
+            for new in (line for line in of_dataset if line.micro > 0):
+                found += _spread(book, replace(new, item=item), new.micro * gone // -old.micro, holders)
+    return found
+
+
+def _holders(book: Book, item: str, currency: str) -> dict[str, int]:
+    rows = book.sums(("version", "currency"), "assets:version:", item=item)
+    return {row["version"]: row["micro"] for row in rows if row["currency"] == currency and row["micro"] > 0}
+
+
+def _spread(book: Book, line: Posting, micro: int, holders: dict[str, int]) -> list[Posting]:
+    """`micro` from the account of `line` to the versions in proportion, or from them to it where it is negative."""
+    found: list[Posting] = []
+    for version, part in zip(holders, split_largest_remainder(abs(micro), list(holders.values())) or (), strict=False):
+        place = of_version(version, book)
+        there = replace(line, account=place.account, version=version, model=place.model, quantity=0.0, unit="row",
+                        micro=part if micro > 0 else -part)  # fmt: skip
+        found += transfer(there, line.account) if part else []
+    return found
 
 
 def _unpriced(book: Book, item: str) -> bool:

@@ -9,13 +9,15 @@ from gristmill.books import records
 from gristmill.books.accounts import MEMORANDUM
 from gristmill.books.book import Book
 from gristmill.books.events import rerated
+from gristmill.books.exchange import ITEM
 from gristmill.books.posting import post
 from gristmill.books.rate_cards import seeded
 from gristmill.books.records import Connection
 from gristmill.books.rerating import RATED_KINDS
 from gristmill.books.rerating import rerated as lines_of
 
-_SIDES = ("inputs:", "revenue:")  # every price stands on one of them once, as a credit
+# every price stands on one of the first two once, as a credit; what foreign money was in the books' own on the third
+_SIDES = ("inputs:", "revenue:", "exchange:")
 
 
 def rerate(connection: Connection, tenant: str, since: float, at: float, *, dry_run: bool = False) -> dict[str, Any]:
@@ -50,6 +52,8 @@ def _add(connection: Connection, event: str, sums: dict[tuple[str, str, str], di
     for row in records.postings_of(connection, event):
         side = row["account"]
         if not side.startswith(_SIDES) or row["currency"] == MEMORANDUM:
+            continue
+        if side.startswith("exchange:") and row["item"] != ITEM:
             continue
         taken_back = row["micro"] > 0
         key = (side, row["item"] or "", row["currency"])

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from gristmill.books import accounts, exchange
 from gristmill.books.book import Book
+from gristmill.books.dataset_shares import followed
 from gristmill.books.exchange import carrying, paid
 from gristmill.books.ledger import Posting, posting_of, transfer
 from gristmill.books.overdraft import held_by, lacking
@@ -55,6 +56,7 @@ def rerated(book: Book, event: str) -> list[Posting]:
             lines += [_at(posting_of(group.debit).counter(""), to)]
             lines += [posting_of(row).counter(row["account"]) for row in (*group.between, group.credit)]
             lines += _anew(then, group, rate, _at(posting_of(group.debit), to), stored)
+    lines += followed(book, lines)
     return lines + _shortfall(book, lines)
 
 

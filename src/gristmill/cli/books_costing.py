@@ -110,5 +110,7 @@ def _allocated(document: dict[str, Any]) -> str:
 
 
 def _rerated(document: dict[str, Any]) -> RenderableType:
-    said = f"{document['events']} events {'would be' if document['dry_run'] else 'are'} rated again."
+    count = document["events"]
+    verb = "would be" if document["dry_run"] else "is" if count == 1 else "are"
+    said = f"{count} event{'' if count == 1 else 's'} {verb} rated again."
     return Group(rows_view(document["rows"]), said) if document["rows"] else said

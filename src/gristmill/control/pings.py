@@ -16,36 +16,45 @@ _EVERY_S = 0.5
 
 
 class Heard(Generic[Answer]):
-    """What one process answers, and when it last did."""
+    """What one process answers, and for how long it has not.
+
+    Silence is the time in which it was asked: a controller that was stopped or starved itself has heard nobody, and
+    takes nobody for hung when it goes on.
+    """
 
     def __init__(self, question: Callable[[], Answer], wake: Callable[[], None]) -> None:
         self._question: Callable[[], Answer] = question
         self._wake = wake
         self._gone = threading.Event()
         self.answer: Answer | None = None
-        self.since = self.at = time.monotonic()
+        self._silent_s, self._asked = 0.0, time.monotonic()
         threading.Thread(target=self._ask, daemon=True, name="pings").start()
 
     def silent_s(self) -> float:
-        """Seconds since the last answer, or since asking began."""
-        return time.monotonic() - self.at
+        """Seconds of asking since the last answer, or since asking began."""
+        return self._silent_s + self._passed(time.monotonic())
 
     def forget(self) -> None:
         """Of a process that was started anew: its answers begin again."""
         self.answer = None
-        self.at = time.monotonic()
+        self._silent_s, self._asked = 0.0, time.monotonic()
 
     def stop(self) -> None:
         self._gone.set()
+
+    def _passed(self, now: float) -> float:
+        return min(now - self._asked, _EVERY_S + _TIMEOUT_S)
 
     def _ask(self) -> None:
         while not self._gone.wait(_QUICK_S if self.answer is None else _EVERY_S):
             try:
                 answer = self._question()
             except (OSError, EOFError):
+                now = time.monotonic()
+                self._silent_s, self._asked = self._silent_s + self._passed(now), now
                 continue
             changed = self.answer is None or _says(answer) != _says(self.answer)
-            self.answer, self.at = answer, time.monotonic()
+            self.answer, self._silent_s, self._asked = answer, 0.0, time.monotonic()
             if changed:
                 self._wake()
 
