@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
 from gristmill.core import log, plugins
 from gristmill.core.errors import Conflict, GristmillError, Unprocessable
+from gristmill.core.measurement import WATTS_A_CORE
 from gristmill.core.processes import claim
 from gristmill.core.settings import Settings, load_settings
 
@@ -59,6 +61,7 @@ def controller(settings: Settings) -> int:
     door = _listen(settings)
     platform = Platform(settings)
     platform.prepare()
+    os.environ[WATTS_A_CORE] = str(settings.watts_a_core)  # runs and replicas inherit it
     engine = plugins.load("engines", settings.engine)()
     signal.signal(signal.SIGTERM, lambda *_: platform.stop())
     signal.signal(signal.SIGINT, lambda *_: platform.stop())

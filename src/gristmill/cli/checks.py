@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -50,6 +51,8 @@ def gpu(_: Settings) -> Finding:
         Path("/sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")
     )
     cards = [card for card in cards if card.name != "gpu_id" or card.read_text().strip() != "0"]
+    if cards and find_spec("pynvml") is None:
+        return Finding("warn", f"{len(cards)} GPUs, of unknown energy.", "Install gristmill[gpu]: NVML counts it.")
     return Finding("ok", f"{len(cards)} GPUs." if cards else "No GPU: models run on the processor.")
 
 

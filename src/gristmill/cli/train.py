@@ -41,7 +41,7 @@ def train(
         document = client.runs.train(wanted.model_dump(mode="json"), priority=priority, folder=recipe.parent)
         if watch:
             document = watch_live(client, document["id"], quiet=as_json, title=f"{wanted.name} {document['id']}")
-            document["cost"] = cost_of(client, document.get("made"))
+            document |= costs_of(client, document.get("made"))
     show(document, as_json, _ended if watch else _queued)
     if watch:
         fail_unless_succeeded(document)
@@ -54,17 +54,18 @@ def _mapping(recipe: Path) -> dict[str, Any]:
         raise Unprocessable(f"{recipe.name} is not a text file: a recipe is YAML in UTF-8.") from None
 
 
-def cost_of(client: Client, made: str | None) -> dict[str, Any] | None:
-    """The books' row of the version `made`; None if they have not posted it in time."""
-    if made is None:
-        return None
-    for _ in range(round(POSTED_WITHIN_S / POLL_S)):
-        rows = client.books.report("cost", model=split(made)[0])["rows"]
+def costs_of(client: Client, made: str | None) -> dict[str, Any]:
+    """{cost, other_costs}: the books' rows of the version `made`, one a currency; {cost: None} if they are not there
+    in time.
+    """
+    for _ in range(round(POSTED_WITHIN_S / POLL_S) if made else 0):
+        rows = client.books.report("cost", model=split(str(made))[0])["rows"]
         found: list[dict[str, Any]] = [row for row in rows if row["version"] == made]
         if found:
-            return found[0]
+            first, *others = sorted(found, key=lambda row: -row["capitalised_micro"])
+            return {"cost": first, "other_costs": others}
         time.sleep(POLL_S)
-    return None
+    return {"cost": None}
 
 
 def _queued(run: dict[str, Any]) -> str:
@@ -72,8 +73,7 @@ def _queued(run: dict[str, Any]) -> str:
 
 
 def _ended(run: dict[str, Any]) -> RenderableType:
-    cost = run.get("cost") or {}
+    costs = [row for row in (run.get("cost"), *run.get("other_costs", [])) if row]
+    cost = " and ".join(money(row["capitalised_micro"], row["currency"]) for row in costs)
     line = f"{run['made']} is made" if run.get("made") else f"{run['id']} is {run['state']}"
-    return Group(
-        run_view(run), "", line + (f"; it cost {money(cost['capitalised_micro'], cost['currency'])}." if cost else ".")
-    )
+    return Group(run_view(run), "", line + (f"; it cost {cost}." if cost else "."))

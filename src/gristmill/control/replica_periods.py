@@ -53,7 +53,9 @@ class Periods:
             bookkeeping.tell(
                 connection, _event(replica, booked.index, booked.at or replica.created_at, now, _since(answer, booked))
             )
-            following = Booked(booked.index + 1, now, *(_counters(answer) if keep_counters else (0, 0.0, 0.0, 0.0)))
+            following = Booked(
+                booked.index + 1, now, *(_counters(answer, booked) if keep_counters else (0, 0.0, 0.0, 0.0))
+            )
             records.update_replica(connection, replica.id, booked=msgspec.to_builtins(following))
 
 
@@ -68,8 +70,10 @@ def _event(replica: Replica, index: int, start: float, end: float, used: Pong) -
     )  # fmt: skip
 
 
-def _counters(answer: Pong) -> tuple[int, float, float, float]:
-    return answer.rows, answer.busy_total_s, answer.use.cpu_s, answer.use.energy.value or 0.0
+def _counters(answer: Pong, booked: Booked) -> tuple[int, float, float, float]:
+    """A counter that is silent for once stands where it stood: what it tells afterwards is not counted twice."""
+    joules = booked.joules if answer.use.energy.value is None else answer.use.energy.value
+    return answer.rows, answer.busy_total_s, answer.use.cpu_s, joules
 
 
 def _since(answer: Pong, booked: Booked) -> Pong:

@@ -1,14 +1,25 @@
-"""What this process has used: CPU time, peak memory and energy, each with how it is known."""
+"""What this process has used: CPU and GPU time, peak memory and energy, each with how it is known.
+
+Counters first: RAPL for the processor, NVML for GPUs. Without RAPL it is codecarbon's model of a process: thermal
+design power × the process's share of core time. codecarbon itself stays outside: it asks for a psutil that KServe's
+client refuses, and its tables take 60 MiB of a worker's memory.
+"""
 
 from __future__ import annotations
 
 import os
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from gristmill.core.gpus import Gpu, GpuMeter, granted_gpus
+from gristmill.core.settings import DEFAULT_WATTS_A_CORE
 from gristmill.core.types import Basis, Measure, ResourceUse
+
+WATTS_A_CORE = "GRISTMILL_WATTS_A_CORE"  # the setting, as the controller's children see it
+_NVML_ERROR = 0.05  # of a GPU's power reading, by NVIDIA's nvidia-smi manual
 
 
 class EnergyMeter(Protocol):
@@ -54,9 +65,8 @@ class RaplMeter:
 class CpuPowerModel:
     """No counter: watts of one busy core × core-seconds. The wattage is assumed, so the figure is modelled."""
 
-    def __init__(self, watts_per_core: float = 7.0) -> None:
-        # 7 W a core: server processors have TDPs of 225 to 360 W for 32 to 64 cores (AMD EPYC 7003/9004 data sheets).
-        self._watts = watts_per_core
+    def __init__(self, watts_a_core: float | None = None) -> None:
+        self._watts = watts_a_core or float(os.environ.get(WATTS_A_CORE, DEFAULT_WATTS_A_CORE))
 
     def read(self, cpu_s: float, wall_s: float) -> Measure:
         return Measure(cpu_s * self._watts, "J", Basis.modelled, f"TDP model, {self._watts:g} W a busy core", 0.5)
@@ -69,16 +79,30 @@ def _machine_busy_s() -> float:
 
 
 class Meter:
-    """Reads what this process and its ended children have used since the meter was made."""
+    """Reads what this process and its ended children have used since the meter was made; `gpus` were granted to it."""
 
-    def __init__(self, energy: EnergyMeter | None = None) -> None:
+    def __init__(self, energy: EnergyMeter | None = None, gpus: int = 0, devices: Sequence[Gpu] | None = None) -> None:
         self._energy: EnergyMeter = energy or RaplMeter.found() or CpuPowerModel()
+        found = granted_gpus(gpus) if devices is None else devices
+        self._gpus = GpuMeter(found, gpus) if gpus else None
         self._wall = time.monotonic()
         self._cpu = _cpu_s()
 
     def read(self) -> ResourceUse:
         wall, cpu = time.monotonic() - self._wall, _cpu_s() - self._cpu
-        return ResourceUse(wall, cpu, _peak_bytes(), self._energy.read(cpu, wall))
+        energy = self._energy.read(cpu, wall)
+        if self._gpus is None:
+            return ResourceUse(wall, cpu, _peak_bytes(), energy)
+        return ResourceUse(wall, cpu, _peak_bytes(), _with_gpus(energy, self._gpus.joules()), self._gpus.busy_s())
+
+
+def _with_gpus(cpu: Measure, joules: float | None) -> Measure:
+    """Processor and GPUs together; without the GPUs' counter nothing is known of the whole, and it is not 0."""
+    if cpu.value is None or joules is None:
+        return Measure(None, "J", Basis.measured, "no energy counter of the GPUs")
+    whole = cpu.value + joules
+    error = (cpu.value * (cpu.error or 0.0) + joules * _NVML_ERROR) / whole if whole else None
+    return Measure(whole, "J", cpu.basis, f"{cpu.source}; GPUs: NVML energy counter", error)
 
 
 def _peak_bytes() -> int:

@@ -16,6 +16,9 @@ from msgspec import Meta
 
 from gristmill.core.errors import Unprocessable
 
+# server processors have thermal design powers of 225 to 360 W for 32 to 64 cores (AMD EPYC 7003/9004 data sheets)
+DEFAULT_WATTS_A_CORE = 7.0
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -36,6 +39,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cores: Positive = os.cpu_count() or 1  # granted to runs and replicas together
     memory_bytes: Positive = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     gpus: Annotated[int, Meta(ge=0)] = 0
+    # of a busy core, where the processor has no energy counter: its thermal design power by its cores
+    watts_a_core: Annotated[float, Meta(gt=0)] = DEFAULT_WATTS_A_CORE
     currency: str = "USD"
     log_level: str = "INFO"
     max_body_bytes: Positive = 64 * 2**20

@@ -123,9 +123,9 @@ class ResourceUse(msgspec.Struct, frozen=True):
     gpu_s: float | None = None  # None: no counter, which is not zero
 
     @property
-    def energy_a_cpu_s(self) -> float:
-        """Joules a second of CPU time; 0 while nothing is known."""
-        return (self.energy.value or 0.0) / self.cpu_s if self.cpu_s > 0 else 0.0
+    def energy_a_cpu_s(self) -> float | None:
+        """Joules a second of CPU time; None where no counter tells, which is not zero."""
+        return None if self.energy.value is None or self.cpu_s <= 0 else self.energy.value / self.cpu_s
 
 
 class UsageRecord(msgspec.Struct, frozen=True, array_like=True):

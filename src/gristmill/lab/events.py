@@ -54,9 +54,9 @@ class Events:
 class Heartbeat:
     """A thread that writes the attempt's use so far, so that a killed attempt is costed too."""
 
-    def __init__(self, events: Events) -> None:
+    def __init__(self, events: Events, gpus: int = 0) -> None:
         self._events = events
-        self._meter = Meter()
+        self._meter = Meter(gpus=gpus)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()

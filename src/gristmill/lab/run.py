@@ -36,7 +36,7 @@ def main(folder: Path) -> int:
     log.request_id.set(spec.id)
     events = Events(folder, spec.attempt)
     signal.signal(signal.SIGTERM, lambda *_: events.cancel())
-    heartbeat = Heartbeat(events)
+    heartbeat = Heartbeat(events, spec.resources.gpus)
     result = _outcome(spec, folder, events, heartbeat)
     heartbeat.stop()
     try:

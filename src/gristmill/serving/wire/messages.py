@@ -131,7 +131,7 @@ class Ended(msgspec.Struct, frozen=True, array_like=True):
     usage: TokenUsage
     compute_us: int  # its share of the steps that it took part in
     fault: Fault | None = None
-    energy_uj: int = 0  # its share of their energy
+    energy_uj: int | None = None  # its share of their energy; None: no counter told
 
 
 class Generated(msgspec.Struct, frozen=True, tag="generated"):

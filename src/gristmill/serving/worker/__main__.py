@@ -34,7 +34,7 @@ def main(folder: Path) -> int:
     log.configure(spec.log_level)
     (folder / "failure.json").unlink(missing_ok=True)
     memory.watch(spec.resources.memory_bytes)
-    state = WorkerState()
+    state = WorkerState(spec.resources.gpus)
     server = Server(spec.socket, state)
     try:
         version, timings = load(spec)

@@ -12,7 +12,7 @@ from gristmill.core.types import AdapterRef
 class WorkerState:
     """Single values, each set whole: no lock is needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, gpus: int = 0) -> None:
         self.state = "loading"
         self.error: str | None = None
         self.rows = 0
@@ -21,10 +21,10 @@ class WorkerState:
         self.adapters: dict[str, str] = {}
         self.refused: dict[str, str] = {}
         self._busy_since: float | None = None
-        self._meter = Meter()
+        self._meter = Meter(gpus=gpus)
         self._cpu_before = 0.0
         self._joules_a_cpu_s = self._meter.read().energy_a_cpu_s  # so far: read anew with every answer to a ping
-        self.joules = 0.0  # of the last batch
+        self.joules: float | None = None  # of the last batch; None: no counter tells
 
     def begin(self) -> float:
         self._busy_since = now = time.monotonic()
@@ -33,7 +33,8 @@ class WorkerState:
 
     def end(self, started: float, rows: int) -> float:
         """Count a batch; gives the seconds it took. `joules` is then its energy."""
-        self.joules = (time.process_time() - self._cpu_before) * self._joules_a_cpu_s
+        rate = self._joules_a_cpu_s
+        self.joules = None if rate is None else (time.process_time() - self._cpu_before) * rate
         took = time.monotonic() - started
         self._busy_since = None
         self.rows += rows

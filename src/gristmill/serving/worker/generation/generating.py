@@ -41,7 +41,13 @@ class _Open:
     def __init__(self, connection: socket.socket, number: int, request: Request) -> None:
         self.connection, self.number, self.request = connection, number, request
         self.compute_us = 0.0
-        self.energy_uj = 0.0
+        self.energy_uj: float | None = 0.0  # None: of one of its steps no counter told
+
+    def add_energy(self, joules: float | None, among: int) -> None:
+        if joules is None or self.energy_uj is None:
+            self.energy_uj = None
+        else:
+            self.energy_uj += joules * 1e6 / among
 
 
 class _Made(NamedTuple):
@@ -184,7 +190,7 @@ class Generation:
             opened = self._by_id.get(emission.id)
             if opened is not None:
                 opened.compute_us += took_us / len(emissions)
-                opened.energy_uj += self._state.joules * 1e6 / len(emissions)
+                opened.add_energy(self._state.joules, len(emissions))
                 self._add(opened, emission, made.setdefault(opened.connection, _Made([], [])))
             elif emission.id in self._golden:
                 self._golden[emission.id] = emission.top
@@ -218,7 +224,8 @@ class Generation:
     def _end(self, opened: _Open, reason: Fault | None = None) -> Ended:
         del self._requests[opened.connection, opened.number]
         usage = opened.request.usage()
-        return Ended(opened.number, usage, round(opened.compute_us), reason, round(opened.energy_uj))
+        energy = None if opened.energy_uj is None else round(opened.energy_uj)
+        return Ended(opened.number, usage, round(opened.compute_us), reason, energy)
 
     def _tokenize(self, connection: socket.socket, message: Tokenize) -> None:
         try:
