@@ -1,6 +1,6 @@
 """gRPC against REST with binary tensors: the same CNN, worker, keys and journal, and h2load before both.
 
-python -m benchmarks.grpc_against_rest [--seconds 4] [--turns 3]
+python -m benchmarks.grpc_against_rest [--seconds 4] [--turns 3] [--server nghttp2]
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import statistics
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from benchmarks._bundles import SIDE, cnn_bundle
@@ -18,6 +18,8 @@ from benchmarks._load import h2load
 from tests.serving.conftest import free_port
 from tests.serving.rig import Rig, rig
 from tests.serving.rpc import SERVICE, Caller, raw_request
+
+from gristmill.core.types import GrpcServer
 
 IN_FLIGHT = 32
 SHAPES = {"32 connections": (IN_FLIGHT, 1), "32 calls in flight over one channel": (1, IN_FLIGHT)}
@@ -72,8 +74,10 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--seconds", type=int, default=4, help="of each measurement")
     options.add_argument("--turns", type=int, default=3)
+    options.add_argument("--server", choices=get_args(GrpcServer), default="nghttp2", help="the setting grpc_server")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder, rig(Path(folder), free_port(), grpc_port=free_port()) as made:
+    gateway = {"grpc_port": free_port(), "grpc_server": chosen.server}
+    with tempfile.TemporaryDirectory() as folder, rig(Path(folder), free_port(), **gateway) as made:
         bundle, _ = cnn_bundle(Path(folder) / "cnn")
         made.serve("bench", ("bench@1", bundle, 100, [made.add_worker(bundle, "bench@1")]))
         made.push()

@@ -156,6 +156,7 @@ class Gateways:
             host=settings.host,
             port=ports.inference,
             grpc_port=ports.grpc,
+            grpc_server=settings.grpc_server,
             reuse_port=settings.gateways > 1,
             control_socket=str(settings.sockets / f"{identifier}.sock"),
             routes_file=str(settings.routes_file),

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from gristmill.core.errors import Unprocessable
+from gristmill.core.types import GrpcServer
 
 # server processors have thermal design powers of 225 to 360 W for 32 to 64 cores (AMD EPYC 7003/9004 data sheets)
 DEFAULT_WATTS_A_CORE = 7.0
@@ -33,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     inference_port: Port = 8000
     control_port: Port = 8001
     grpc_port: Port = 8002
+    grpc_server: GrpcServer = "nghttp2"  # grpcio where it is not installed
     behind_proxy: bool = False  # a proxy in front ends TLS: allows binding beyond loopback
     gateways: Positive = 1
     engine: str = "local"

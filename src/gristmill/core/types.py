@@ -46,6 +46,9 @@ class Strategy(StrEnum):
     blue_green = "blue-green"
 
 
+GrpcServer = Literal["nghttp2", "grpcio"]
+
+
 class Basis(StrEnum):
     """How a figure is known."""
 
@@ -285,6 +288,7 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     grpc_port: int = 0  # 0: no gRPC
+    grpc_server: GrpcServer = "nghttp2"
     reuse_port: bool
     control_socket: str
     routes_file: str

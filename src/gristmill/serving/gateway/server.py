@@ -17,6 +17,7 @@ from gristmill.core.routes import Snapshot, read_snapshot
 from gristmill.core.types import GatewaySpec
 from gristmill.serving.gateway.app import App, load_dialects
 from gristmill.serving.gateway.control import Control
+from gristmill.serving.gateway.listening import listening_socket
 from gristmill.serving.gateway.protocol import PatientProtocol, close_late_clients
 from gristmill.serving.gateway.serving import Serving
 
@@ -80,7 +81,7 @@ async def _serve(spec: GatewaySpec) -> None:
     gc.freeze()  # what start-up made is never garbage: keep the collector from walking it
     gc.set_threshold(20_000, 20, 20)
     try:
-        await server.serve([listening_socket(spec)])
+        await server.serve([listening_socket(spec.host, spec.port, reuse_port=spec.reuse_port)])
     finally:
         control.close()
         for task in tasks:
@@ -109,15 +110,3 @@ def _first_snapshot(path: Path) -> Snapshot:
     except FileNotFoundError:
         _log.warning("there is no routes file yet: every model is unknown until the controller writes one")
         return Snapshot(0, (), ())
-
-
-def listening_socket(spec: GatewaySpec) -> socket.socket:
-    family = socket.AF_INET6 if ":" in spec.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if spec.reuse_port:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((spec.host, spec.port))
-    listener.listen(2048)
-    listener.setblocking(False)
-    return listener

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import grpc
@@ -112,7 +112,14 @@ class Door(grpc.GenericRpcHandler):
             await self._refuse(context, error, shown_id)
             raise
 
-    def _key(self, metadata: dict[str, str | bytes]) -> RouteKey:
+    def admits(self, metadata: Iterable[tuple[str, str]]) -> bool:
+        """Whether who sent this metadata has a key."""
+        try:
+            return self._key(dict(metadata)) is not None
+        except GristmillError:
+            return False
+
+    def _key(self, metadata: Mapping[str, str | bytes]) -> RouteKey:
         sent = {
             name.encode(): token.encode() if isinstance(token, str) else token
             for name in ("authorization", "x-api-key")

@@ -43,9 +43,9 @@ class RpcServer:
     def __init__(self, serving: Serving) -> None:
         self._spec = serving.spec
         self._health = health.aio.HealthServicer()
-        self._server = grpc.aio.server(options=_options(self._spec))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         door = Door(serving)
+        self._server = _server(self._spec, door)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(_Reflection(door), self._server)
         self._server.add_generic_rpc_handlers((door,))  # the last: it answers for what nobody knows
 
@@ -65,6 +65,24 @@ class RpcServer:
         """Take no more, answer what is under way."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(self._spec.drain_timeout_s)
+
+
+def _server(spec: GatewaySpec, door: Door) -> Any:
+    """By nghttp2 where it is asked for and installed, else grpcio's own: a grpc.aio.Server, or what serves as one."""
+    if spec.grpc_server == "nghttp2":
+        try:
+            from gristmill.serving.gateway.rpc.http2.server import Http2Server
+        except ModuleNotFoundError:
+            _log.info("gRPC is served by grpcio, not nghttp2: ngh2 is not installed")
+        else:
+            return Http2Server(
+                message_limit=spec.max_body_bytes + _ENVELOPE_BYTES,
+                patience_s=spec.client_idle_timeout_s,
+                idle_s=_IDLE_MS / 1e3,
+                reuse_port=spec.reuse_port,
+                admits=door.admits,
+            )
+    return grpc.aio.server(options=_options(spec))
 
 
 def _options(spec: GatewaySpec) -> list[tuple[str, int]]:
