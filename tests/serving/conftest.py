@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from gristmill.core.types import GrpcServer
 from tests import language
 from tests.serving.rig import Bundle, Rig, make_bundle, rig
 
@@ -15,12 +16,18 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def grpc_server() -> GrpcServer:
+    """Of `served`; a module that wants each has a fixture of this name."""
+    return "nghttp2"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, grpc_server: GrpcServer) -> Iterator[Rig]:
     """Endpoint `tiny` (regression, two replicas) and `kinds` (three classes); another tenant's `other`."""
     folder = tmp_path_factory.mktemp("rig")
     regression = make_bundle(folder / "regression")
     classes = make_bundle(folder / "classes", classes=3)
-    with rig(folder, free_port(), grpc_port=free_port()) as made:
+    with rig(folder, free_port(), grpc_port=free_port(), grpc_server=grpc_server) as made:
         pair = [made.add_worker(regression), made.add_worker(regression)]
         made.serve("tiny", ("tiny@1", regression, 100, pair))
         made.serve("kinds", ("kinds@2", classes, 100, [made.add_worker(classes, "kinds@2")]))

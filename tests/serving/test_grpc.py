@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import grpc
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from gristmill.core.routes import KeyLimits
+from gristmill.core.types import GrpcServer
 from gristmill.serving.gateway.rpc import open_inference_pb2 as messages
 from tests.serving.conftest import free_port
 from tests.serving.rig import Rig, eventually, make_bundle, rig
@@ -23,6 +24,13 @@ from tests.serving.rpc import SERVICE, Caller, raw_request, typed_request
 ROWS = [[1.0, 2.0, 3.0, 4.0], [0.5, 0.0, 0.0, 0.0]]
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 HEALTH = "/grpc.health.v1.Health/Check"
+
+
+@pytest.fixture(scope="module", params=get_args(GrpcServer))
+def grpc_server(request: pytest.FixtureRequest) -> GrpcServer:
+    """Each test of this file is of both."""
+    server: GrpcServer = request.param
+    return server
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +156,12 @@ def test_a_stream_is_answered_in_its_order_and_goes_on_after_an_error(caller: Ca
 
 
 @pytest.fixture(scope="module")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def slow(tmp_path_factory: pytest.TempPathFactory, grpc_server: GrpcServer) -> Iterator[Rig]:
     """An endpoint that takes 0.3 s; keys with limits."""
     folder = tmp_path_factory.mktemp("slow")
     bundle = make_bundle(folder / "bundle", seconds=0.3)
-    with rig(folder, free_port(), grpc_port=free_port(), client_idle_timeout_s=1.0) as made:
+    gateway = {"grpc_port": free_port(), "grpc_server": grpc_server, "client_idle_timeout_s": 1.0}
+    with rig(folder, free_port(), **gateway) as made:
         made.serve("tiny", ("tiny@1", bundle, 100, [made.add_worker(bundle)]))
         made.push()
         made.start_gateway()
@@ -230,7 +239,7 @@ REQUESTS = some.builds(
     raw_input_contents=some.lists(some.binary(max_size=40), max_size=3),
 )
 REFUSED = {"INVALID_ARGUMENT", "NOT_FOUND"}
-QUICKLY = settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+QUICKLY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @QUICKLY
@@ -256,9 +265,9 @@ def test_raw_and_typed_tensors_are_answered_alike_and_as_over_rest(
     assert raw == served.infer(rows).json["outputs"][0]["data"]
 
 
-def test_a_stopping_gateway_answers_what_is_under_way_over_grpc(tmp_path: Path) -> None:
+def test_a_stopping_gateway_answers_what_is_under_way_over_grpc(tmp_path: Path, grpc_server: GrpcServer) -> None:
     bundle = make_bundle(tmp_path / "bundle", seconds=0.5)
-    with rig(tmp_path, free_port(), grpc_port=free_port()) as made:
+    with rig(tmp_path, free_port(), grpc_port=free_port(), grpc_server=grpc_server) as made:
         made.serve("tiny", ("tiny@1", bundle, 100, [made.add_worker(bundle)]))
         made.push()
         made.start_gateway()

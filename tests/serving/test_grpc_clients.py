@@ -8,9 +8,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.util import find_spec
+from typing import get_args
 
 import pytest
 
+from gristmill.core.types import GrpcServer
 from tests.serving.rig import Rig
 
 TRITON = """
@@ -97,6 +99,13 @@ async def call():
 
 asyncio.run(call())
 """
+
+
+@pytest.fixture(scope="module", params=get_args(GrpcServer))
+def grpc_server(request: pytest.FixtureRequest) -> GrpcServer:
+    """Before each."""
+    server: GrpcServer = request.param
+    return server
 
 
 @pytest.mark.parametrize(("package", "script"), [("tritonclient", TRITON), ("kserve", KSERVE)])

@@ -15,7 +15,7 @@ from gristmill.frameworks.keras.fitting import Fitted
 from gristmill.frameworks.keras.network import KerasNetwork
 from gristmill.frameworks.keras.weights import save_model
 from gristmill.frameworks.on_tensorflow.devices import make_deterministic, use_granted
-from gristmill.frameworks.on_tensorflow.learner import GraphLearner
+from gristmill.frameworks.on_tensorflow.learner import GraphLearner, needs_twin
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.training import Course, Progress, check_finite
 
@@ -43,10 +43,13 @@ class KerasLearner(GraphLearner):
 
     def __init__(self, job: TrainJob, course: Course) -> None:
         self.architecture, self.shapes = chosen(job)
-        network, evaluated = (build(job.recipe.task, self.architecture, self.shapes, precision, job.own)
-                              for precision in (job.recipe.training.precision, "fp32"))  # fmt: skip
+        network = self._build(job, job.recipe.training.precision)
+        evaluated = self._build(job, "fp32") if needs_twin(job.recipe) else network
         super().__init__(job, course, network, evaluated)
         self._fitted = Fitted(network.model, self.update, self.optimiser)
+
+    def _build(self, job: TrainJob, precision: str) -> KerasNetwork:
+        return build(job.recipe.task, self.architecture, self.shapes, precision, job.own)
 
     def fit(self, course: Course) -> None:
         """All epochs that are left; of a resumed run first the rest of the one that was broken off."""

@@ -16,6 +16,7 @@ from gristmill.frameworks.on_tensorflow.optimisers import build_optimiser
 from gristmill.frameworks.on_tensorflow.regularisation import clipped, follow, mixture, penalty
 from gristmill.frameworks.protocol import TrainJob
 from gristmill.frameworks.training import Course
+from gristmill.tasks.recipe import Recipe
 
 _EVALUATION_ROWS = 512
 # how a variable's copies on several devices stay one: equal on each, or the sum of all
@@ -45,8 +46,9 @@ class Network(Protocol):
 
 
 class GraphLearner:
-    """See frameworks/training.Learner. `network` is trained; `evaluated`, its twin in float32, is measured and saved.
+    """See frameworks/training.Learner. `network` is trained, `evaluated` measured and saved.
 
+    They are one where `needs_twin` says so, else `evaluated` is the other's twin in float32 on one device.
     All randomness follows from (seed, step) or from `network.chance`, both of which a checkpoint holds.
     """
 
@@ -149,6 +151,8 @@ class GraphLearner:
 
     def settle(self) -> None:
         """The weights that count into `evaluated`: the moving average where there is one."""
+        if self.evaluated is self.network:
+            return
         for kept, value in zip(self.evaluated.weights, self.average or self.network.weights, strict=True):
             kept.assign(value)
 
@@ -179,6 +183,11 @@ class GraphLearner:
                   "optimiser": self.optimiser.variables}  # fmt: skip
         named = {f"{name}/{place}": variable for name, group in groups.items() for place, variable in enumerate(group)}
         return named | {"steps": self.steps, "loss_sum": self.loss_sum, "loss_rows": self.loss_rows}
+
+
+def needs_twin(recipe: Recipe) -> bool:
+    """Whether what is evaluated differs from what is trained: in its weights, or in how it computes."""
+    return bool(recipe.regularisation.ema) or recipe.training.precision != "fp32"
 
 
 def _refuse_what_cannot_be(job: TrainJob, train: TensorSplit) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gristmill.frameworks.architectures import chosen
 from gristmill.frameworks.on_tensorflow.devices import make_deterministic, strategy, use_granted
-from gristmill.frameworks.on_tensorflow.learner import GraphLearner
+from gristmill.frameworks.on_tensorflow.learner import GraphLearner, needs_twin
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.tensorflow.architectures.shapes import build
 from gristmill.frameworks.tensorflow.network import TensorFlowNetwork
@@ -39,12 +39,13 @@ class TensorFlowLearner(GraphLearner):
     def __init__(self, job: TrainJob, course: Course) -> None:
         self.architecture, self.shapes = chosen(job)
         self._strategy, self._rows = strategy(), course.rows
-        evaluated = self._build(job)
+        mirrored = self._strategy.num_replicas_in_sync > 1
+        twin = self._build(job) if mirrored or needs_twin(job.recipe) else None
         with self._strategy.scope():
             network = self._build(job)
             if job.recipe.training.precision == "bf16":
                 network.compute = tf.bfloat16
-            super().__init__(job, course, network, evaluated)
+            super().__init__(job, course, network, twin or network)
         self._steps: Any = None
         self._step = tf.function(lambda steps: self._strategy.run(self.update, next(steps)))
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _UNREAD = 64  # messages that wait for the handler; beyond them the client waits
 _STRANGERS_BYTES = 4096  # of a message that is taken before its caller has shown a key
+_NOT_METADATA = frozenset((b":method", b":scheme", b":authority", b":path", b"te", b"content-type", b"grpc-timeout"))
 Metadata = Iterable[tuple[str, str]]
 
 
@@ -28,25 +29,23 @@ class _Aborted(Exception):
 class Call:
     """Of grpc.aio.ServicerContext it has what handlers here use; metadata of bytes (`-bin`) is left as text."""
 
-    def __init__(self, connection: Connection, number: int, headers: messages.Headers) -> None:
+    def __init__(self, connection: Connection, number: int, headers: dict[bytes, bytes]) -> None:
         self._connection = connection
         self._headers = headers
         self._loop = connection.loop
         self.number = number  # of the stream
-        named = dict(headers)
-        self._inbound = messages.Inbound(connection.server.message_limit, named.get(b"grpc-encoding"))
+        self._inbound = messages.Inbound(connection.server.message_limit, headers.get(b"grpc-encoding"))
         self._messages: deque[bytes | None] = deque()  # None: no more will come
         self._came: asyncio.Future[None] | None = None
         self._unread_bytes = 0
         self._known = False
         self._begun = self._ended = False
         self._trailing: Metadata = ()
-        handler = connection.server.handler(named[b":path"].decode("latin-1"))
-        timeout_s = messages.timeout_s(named.get(b"grpc-timeout"))
+        handler = connection.server.handler(headers[b":path"].decode("latin-1"))
+        timeout_s = messages.timeout_s(headers.get(b"grpc-timeout"))
         self._deadline = None if timeout_s is None else self._loop.time() + timeout_s
         self._alarm = None if self._deadline is None else self._loop.call_at(self._deadline, self._too_late)
         self.task = self._loop.create_task(self._run(handler))
-        self.task.add_done_callback(lambda _: connection.forget(self))
 
     # What the connection tells
 
@@ -72,6 +71,7 @@ class Call:
         """The client is gone."""
         self._ended = True
         self.task.cancel()
+        self._connection.forget(self)
 
     def _acknowledge(self) -> None:
         """Make room at the client for as much again."""
@@ -88,7 +88,13 @@ class Call:
     # What the handler sees (grpc.aio.ServicerContext)
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
-        return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self._headers])
+        return tuple(
+            [
+                (name.decode("latin-1"), value.decode("latin-1"))
+                for name, value in self._headers.items()
+                if name not in _NOT_METADATA
+            ]
+        )
 
     def time_remaining(self) -> float | None:
         return None if self._deadline is None else max(0.0, self._deadline - self._loop.time())
@@ -121,13 +127,17 @@ class Call:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
+            self._connection.forget(self)
 
     async def _answer(self, handler: Any) -> None:
         read, write = handler.request_deserializer or bytes, handler.response_serializer or bytes
         if handler.request_streaming:
             asked: Any = (read(message) async for message in self._incoming())
         else:
-            asked = read(await self._first())
+            message = await self._next()
+            if message is None:
+                await self.abort(grpc.StatusCode.INTERNAL, "The call ended before its message.")
+            asked = read(message)
         method = handler.stream_stream or handler.unary_stream or handler.unary_unary
         answers = method(asked, self)
         if not handler.response_streaming:
@@ -139,21 +149,18 @@ class Call:
             await answers
 
     async def _incoming(self) -> AsyncIterator[bytes]:
-        while True:
-            if not self._messages:
-                self._came = self._loop.create_future()
-                await self._came
-            message = self._messages.popleft()
-            if message is None:
-                return
-            if self._unread_bytes and len(self._messages) < _UNREAD:
-                self._acknowledge()
+        while (message := await self._next()) is not None:
             yield message
 
-    async def _first(self) -> bytes:
-        async for message in self._incoming():
-            return message
-        return await self.abort(grpc.StatusCode.INTERNAL, "The call ended before its message.")
+    async def _next(self) -> bytes | None:
+        """None where no more will come."""
+        if not self._messages:
+            self._came = self._loop.create_future()
+            await self._came
+        message = self._messages.popleft()
+        if self._unread_bytes and len(self._messages) < _UNREAD:
+            self._acknowledge()
+        return message
 
     def _send(self, message: bytes) -> None:
         if not self._ended:

@@ -65,7 +65,8 @@ class Connection(asyncio.Protocol):
             return
         if self._greeted:
             self._heard_at, self._pinged_at = self.loop.time(), None
-        self._flush_soon()
+        if self._http.want_write:
+            self._flush_soon()
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -97,7 +98,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, event: ngh2.RequestReceived) -> None:
         named = dict(event.headers)
         if named[b":method"] == b"POST" and named.get(b"content-type", b"").startswith(b"application/grpc"):
-            call = self.calls[event.stream_id] = Call(self, event.stream_id, list(event.headers))
+            call = self.calls[event.stream_id] = Call(self, event.stream_id, named)
             if event.end_stream:
                 call.receive(b"", True)
         else:
@@ -108,7 +109,8 @@ class Connection(asyncio.Protocol):
     def acknowledge(self, number: int, size: int) -> None:
         if size:
             self._http.acknowledge_received_data(size, number)
-            self._flush_soon()
+            if self._http.want_write:
+                self._flush_soon()
 
     def send(self, number: int, data: bytes, first: bool) -> None:
         if first:
@@ -143,8 +145,11 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flushing = False
-        while self._open and self._writable and (data := self._http.data_to_send(_WRITE_BYTES)):
-            self.transport.write(data)
+        try:
+            while self._open and self._writable and (data := self._http.data_to_send(_WRITE_BYTES)):
+                self.transport.write(data)
+        except ngh2.ConnectionStateError:  # it began with what is not HTTP/2: there is nothing to say to it
+            self._open = False
         for moved in self._room:
             if not moved.done():
                 moved.set_result(None)
@@ -154,8 +159,9 @@ class Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Take no new calls."""
-        self._http.send_goaway()
-        self._flush()
+        if self._open:
+            self._http.send_goaway()
+            self._flush()
 
     def close(self) -> None:
         self._flush()
@@ -171,6 +177,8 @@ class Connection(asyncio.Protocol):
     def look(self, now: float, patience_s: float, idle_s: float) -> None:
         """Close it where nobody is there: no greeting in time, no call for long, no answer to a ping."""
         quiet_s = now - self._heard_at
+        if not self._open:
+            return
         if not self._greeted and quiet_s > patience_s:
             self.close()
         elif self._pinged_at is not None and now - self._pinged_at > patience_s:
