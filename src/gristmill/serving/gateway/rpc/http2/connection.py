@@ -60,13 +60,13 @@ class Connection(asyncio.Protocol):
             self._http.receive_data(data)
             for event in self._http.events():
                 self._take(event)
-        except ngh2.NGH2Error:  # what it has to say of it is queued
+        except ngh2.NGH2Error:  # the client hears why: what is to be said of it is queued
             self.close()
             return
         if self._greeted:
             self._heard_at, self._pinged_at = self.loop.time(), None
         if self._http.want_write:
-            self._flush_soon()
+            self._flush()  # at once: what ends the connection must go before its calls have more to say
 
     def pause_writing(self) -> None:
         self._writable = False
@@ -155,6 +155,7 @@ class Connection(asyncio.Protocol):
                 moved.set_result(None)
         self._room.clear()
         if self._open and not self._http.want_read and not self._http.want_write:
+            self._end()
             self.transport.close()
 
     def drain(self) -> None:
