@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests import waves
+
 
 def _mills() -> str:
     """Sixty words of no meaning and one that decides, early or late."""
@@ -41,6 +43,7 @@ def exercised(tmp_path_factory: pytest.TempPathFactory, wine_csv: Path) -> Calla
         header = ",".join([*diabetes.feature_names, "target"])
         np.savetxt(folder / "diabetes.csv", table, delimiter=",", header=header, comments="")
         (folder / "mills.tsv").write_text(_mills())
+        waves.write(folder / "waves.csv")
         command = [sys.executable, "-m", "tests.frameworks.exercise", framework, str(folder)]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
         assert ended.returncode == 0, ended.stderr[-3000:]

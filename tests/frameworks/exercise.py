@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.train import train
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.recipe import Loss
+from tests import waves
 from tests.lab.rig import Rig, events
 
 EVERYTHING_ON: dict[str, Any] = {
@@ -57,6 +59,15 @@ TEXTS = {
 }
 
 
+WAVES: dict[str, Any] = {
+    "task": "time-series-forecasting",
+    "preprocessing": {"window": waves.PERIOD, "horizon": 6, "season": 1},
+    "optimiser": {"learning_rate": 0.02},
+    "training": {"epochs": 8, "batch_size": 32, "seed": 1},
+}
+FORECASTERS = {"lstm": {"name": "lstm", "hidden": 16, "layers": 2}, "gru": {"name": "gru", "hidden": 16}}
+
+
 class Death(Exception):
     """Where a kill -9 would strike: right after a checkpoint, in the midst of an epoch."""
 
@@ -69,6 +80,7 @@ class Exercise:
             (folder / "wine.csv", "tabular-classification", {}),
             (folder / "diabetes.csv", "tabular-regression", {}),
             (folder / "mills.tsv", "text-classification", {"columns": ["text", "label"], "quote": False}),
+            (folder / "waves.csv", "time-series-forecasting", {"target": "load,heat"}),
         )}  # fmt: skip
 
     def run(self, name: str, dataset: str, recipe: dict[str, Any], deaths: int = 0, **changes: Any) -> dict[str, float]:
@@ -156,12 +168,32 @@ class Exercise:
             }  # fmt: skip
         return found
 
+    def forecasts(self) -> dict[str, Any]:
+        """An LSTM undisturbed, a GRU killed and resumed."""
+        found: dict[str, Any] = {"lstm": self.run("waves-lstm", "waves", WAVES | {"architecture": FORECASTERS["lstm"]})}
+        recipe = WAVES | {"architecture": FORECASTERS["gru"], "regularisation": {"dropout": 0.1}}
+        found["gru"] = self.run("waves-gru", "waves", recipe, checkpoint_every_s=1000.0)
+        with suppress(Death):
+            self.run("waves-killed", "waves", recipe, deaths=15, checkpoint_every_s=1e-6)
+        again = self.run("waves-killed", "waves", recipe, checkpoint_every_s=1000.0)
+        weights = zip(self.weights("waves-gru"), self.weights("waves-killed"), strict=True)
+        found["resumed"] = found["gru"] == again and all(np.array_equal(a, b) for a, b in weights)
+        version, given = self.version("waves-gru"), waves.values()[None, -waves.PERIOD :].astype(np.float32)
+        scaled = version.preprocessing.apply({"history": given})
+        attributions, delta = version.runtime.integrated_gradients(  # type: ignore[attr-defined]
+            scaled, {"history": np.zeros_like(scaled["history"])}, np.array([5]), 100
+        )
+        attributed = list(attributions["history"].shape)
+        forecast = version.outputs({"history": given})["forecast"].tolist()
+        return found | {"forecast": forecast, "attributed": attributed, "delta": float(np.abs(delta).max())}
+
     def losses(self) -> dict[str, float]:
         from gristmill.frameworks.on_tensorflow.losses import build_loss
 
         chance = np.random.default_rng(5)
         logits, y = chance.normal(size=(50, 4)).astype(np.float32), chance.integers(0, 4, 50)
         values = chance.normal(size=(50, 1)).astype(np.float32) * 3
+        ahead = (chance.normal(size=(50, 3, 2)).astype(np.float32) * [1, 9]).astype(np.float32)  # two series, 3 steps
         found = {}
         for name, options in LOSSES.items():
             loss = Loss(**options)
@@ -170,6 +202,9 @@ class Exercise:
             found[name] = float(
                 build_loss(loss, str(loss.name), targets, classes)(logits if classes else values, targets)
             )
+            if not classes:
+                function = build_loss(loss, str(loss.name), ahead, None)
+                found[f"{name} of series"] = float(function(ahead[::-1].reshape(50, 6), ahead))
         return found
 
     def own(self) -> dict[str, Any]:
@@ -324,7 +359,15 @@ def build(shapes, hidden):
 
 def main(framework: str, folder: Path) -> dict[str, Any]:
     exercise = Exercise(framework, folder)
-    parts = [exercise.resumed, exercise.tables, exercise.texts, exercise.losses, exercise.refused, exercise.own]
+    parts = [
+        exercise.resumed,
+        exercise.tables,
+        exercise.texts,
+        exercise.forecasts,
+        exercise.losses,
+        exercise.refused,
+        exercise.own,
+    ]
     parts = parts[-1:] if framework == "torch" else parts  # the rest is in tests/lab
     if framework == "tensorflow":
         import tensorflow as tf

@@ -11,7 +11,8 @@ from torch import nn
 
 from gristmill.frameworks.on_torch.losses import build_loss
 from gristmill.tasks.recipe import Loss
-from tests.frameworks.exercise import LOSSES, TEXTS
+from tests import waves
+from tests.frameworks.exercise import FORECASTERS, LOSSES, TEXTS
 
 Exercised = Callable[[str], dict[str, Any]]
 both = pytest.mark.parametrize("framework", ["keras", "tensorflow"])
@@ -80,6 +81,46 @@ def test_every_loss_is_pytorchs(exercised: Exercised, framework: str) -> None:
         given = torch.from_numpy(logits if classes else values)
         expected = float(build_loss(loss, str(loss.name), targets, classes)(given, targets))
         assert exercised(framework)["losses"][name] == pytest.approx(expected, rel=1e-5), name
+
+
+@both
+def test_series_are_forecast_in_their_own_units(exercised: Exercised, framework: str) -> None:
+    found = exercised(framework)["forecasts"]
+    for architecture in FORECASTERS:
+        assert found[architecture]["test/mase"] < 0.5 * found[architecture]["test/naive_mase"], architecture
+    forecast, truth = np.asarray(found["forecast"]), waves.values(waves.ROWS + 6)[waves.ROWS :]
+    assert forecast.shape == (1, 6, 2)
+    assert np.abs(forecast[0] - truth).max() < 1.5, "the sines swing by 3 and 2, the first around a trend near 10"
+    assert found["attributed"] == [1, waves.PERIOD, 2]
+    assert found["delta"] < 0.01, "the attributions do not sum to the sixth value less the baseline's"
+
+
+@both
+def test_a_forecast_that_was_killed_ends_with_the_same_weights(exercised: Exercised, framework: str) -> None:
+    assert exercised(framework)["forecasts"]["resumed"]
+
+
+def test_every_framework_is_held_against_the_same_naive_forecast(exercised: Exercised) -> None:
+    keras, tensorflow = (
+        {name: value for name, value in exercised(framework)["forecasts"]["lstm"].items() if "naive" in name}
+        for framework in ("keras", "tensorflow")
+    )
+    assert keras == tensorflow
+    assert len(keras) == 4
+
+
+@both
+def test_the_loss_of_several_series_weighs_each_by_its_own_spread(exercised: Exercised, framework: str) -> None:
+    chance = np.random.default_rng(5)
+    _ = chance.normal(size=(50, 4)), chance.integers(0, 4, 50), chance.normal(size=(50, 1))
+    series = (chance.normal(size=(50, 3, 2)).astype(np.float32) * [1, 9]).astype(np.float32)
+    distance = np.abs(series[::-1] - series) / series.std(axis=(0, 1))
+    huber = np.where(distance <= 0.5, distance**2 / 2, 0.5 * (distance - 0.25))
+    for name, values in (("mse", distance**2), ("mae", distance), ("huber", huber)):
+        assert exercised(framework)["losses"][f"{name} of series"] == pytest.approx(values.mean(), rel=1e-5), name
+        targets, given = torch.from_numpy(series), torch.from_numpy(series[::-1].copy().reshape(50, 6))
+        loss = build_loss(Loss(**LOSSES[name]), name, targets, None)
+        assert float(loss(given, targets)) == pytest.approx(values.mean(), rel=1e-5), name
 
 
 @both

@@ -20,12 +20,15 @@ from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.package import manifest_with_files
 from gristmill.tasks.preprocessing import NormaliseImage, Preprocessing, Standardise, Tokenise, encode_preprocessing
 from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.series import ScaleSeries
 from tests.imports.rig import CORE, Rig
 
 WORDS = tuple("all is grist that comes to the mill".split())
 NUMBERS = np.random.default_rng(1).normal(size=(9, 4)).astype(np.float32)
 PICTURES = np.random.default_rng(1).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
 TEXTS = np.asarray([b"all is grist", b"to the mill that comes", b"", b"grist grist mill", b"x"], object)
+SERIES = np.random.default_rng(2).normal(size=(7, 6, 2)).astype(np.float32)
+SCALED = ScaleSeries(("load", "heat"), (0.5, 0.0), (2.0, 1.0), (1,), 6, 3, 1)
 CASES: dict[str, tuple[str, Shapes, Preprocessing, Tensors]] = {
     "mlp": ("tabular-classification", Shapes((4,), 3), Preprocessing(Standardise((0.0,) * 4, (2.0,) * 4)),
             {"features": NUMBERS}),
@@ -35,6 +38,8 @@ CASES: dict[str, tuple[str, Shapes, Preprocessing, Tensors]] = {
                {"text": TEXTS}),
     "transformer": ("text-classification", Shapes((8,), 3, 2 + len(WORDS)), Preprocessing(Tokenise(WORDS, 8)),
                     {"text": TEXTS}),
+    "lstm": ("time-series-forecasting", Shapes((6, 2), 3, targets=(1,)), Preprocessing(SCALED), {"history": SERIES}),
+    "gru": ("time-series-forecasting", Shapes((6, 2), 3, targets=(1,)), Preprocessing(SCALED), {"history": SERIES}),
 }  # fmt: skip
 
 
@@ -46,10 +51,12 @@ def _packaged(folder: Path, name: str) -> tuple[VersionRef, LoadedVersion]:
     save_file(build(task, {"name": name}, shapes).state_dict(), folder / "weights" / "model.safetensors")
     write_atomic(folder / PREPROCESSING, encode_preprocessing(preprocessing))
     write_atomic(folder / "card.md", b"# a card")
-    dtypes = {"text": "BYTES", "image": "UINT8", "features": "FP32"}
+    dtypes = {"text": "BYTES", "image": "UINT8", "features": "FP32", "history": "FP32"}
     inputs = tuple(TensorSpec(key, dtypes[key], (-1, *values.shape[1:])) for key, values in raw.items())
-    signature = Signature(task, inputs, (TensorSpec("probabilities", "FP32", (-1, 3)),), ("a", "b", "c"))
-    sizes = {"row": shapes.row, "outputs": 3, "vocabulary": shapes.vocabulary}
+    forecast = task == "time-series-forecasting"
+    output = TensorSpec("forecast" if forecast else "probabilities", "FP32", (-1, 3))
+    signature = Signature(task, inputs, (output,), None if forecast else ("a", "b", "c"))
+    sizes = {"row": shapes.row, "outputs": 3, "vocabulary": shapes.vocabulary, "targets": shapes.targets}
     architecture: dict[str, Any] = {"name": name, "shapes": sizes}
     manifest = Manifest(name="m", task=task, framework="torch", runtime="torch", architecture=architecture,
                         signature=signature, lineage=Lineage(), files={}, parameters=1, licence=None,
@@ -80,8 +87,8 @@ def test_onnx_gives_the_answers_of_the_module_for_any_batch_and_length(rig: Rig,
     raw = CASES[name][3]
     for rows in (1, len(next(iter(raw.values())))):
         some = {key: values[:rows] for key, values in raw.items()}
-        expected = version.outputs(some)["probabilities"]
-        np.testing.assert_allclose(exported.outputs(some)["probabilities"], expected, rtol=1e-4, atol=1e-5)
+        ((output, expected),) = version.outputs(some).items()
+        np.testing.assert_allclose(exported.outputs(some)[output], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_version_whose_golden_answers_do_not_come_out_again_is_not_exported(rig: Rig, tmp_path: Path) -> None:

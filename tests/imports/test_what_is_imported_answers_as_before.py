@@ -126,6 +126,24 @@ def test_a_model_of_several_values_a_row_is_no_regression(rig: Rig, tmp_path: Pa
         rig.bring(tmp_path / "m.onnx", task="tabular-regression")
 
 
+def test_a_forecasting_model_forecasts_the_last_of_its_series(rig: Rig, tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(6 * 2, 3))
+    batch = {0: torch.export.Dim("batch", min=1)}
+    torch.onnx.export(module, (torch.randn(2, 6, 2),), tmp_path / "m.onnx", dynamo=True, dynamic_shapes=(batch,),
+                      input_names=["x"], output_names=["y"], external_data=False, verbose=False)  # fmt: skip
+    found = rig.bring(tmp_path / "m.onnx", task="time-series-forecasting")
+    assert [spec.shape for spec in (*found.manifest.signature.inputs, *found.manifest.signature.outputs)] == [
+        (-1, 6, 2), (-1, 3),
+    ]  # fmt: skip
+    history = np.random.default_rng(3).normal(size=(4, 6, 2)).astype(np.float32)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(history)).numpy()
+    np.testing.assert_allclose(found.version.outputs({"history": history})["forecast"], expected, rtol=1e-4, atol=1e-5)
+    onnx_model(tmp_path / "flat.onnx")
+    with pytest.raises(Unprocessable, match=r"takes one tensor \[-1, window, series\] .* this one takes x FP32"):
+        rig.bring(tmp_path / "flat.onnx", task="time-series-forecasting")
+
+
 @pytest.mark.parametrize("precision", [torch.float16, torch.float64])
 def test_a_classifier_of_another_precision_takes_and_gives_what_its_task_does(
     rig: Rig, tmp_path: Path, precision: torch.dtype

@@ -38,7 +38,8 @@ def add(
         ),
     ],
     task: Annotated[str | None, typer.Option(help="What it is for, as in image-classification.")] = None,
-    target: Annotated[str | None, typer.Option(help="The column to predict.")] = None,
+    target: Annotated[str | None, typer.Option(help="The column to predict; of series several, as in OT,HUFL.")] = None,
+    time: Annotated[str | None, typer.Option(help="Of series: the column that holds the time.")] = None,
     cost: Cost = None,
     licence: Annotated[str | None, typer.Option(help="Its licence, as in CC-BY-4.0.")] = None,
     source: Annotated[str | None, typer.Option(help="Where it comes from.")] = None,
@@ -61,7 +62,7 @@ def add(
     said = {
         "delimiter": delimiter, "encoding": encoding, "header": None if header else False,
         "columns": columns.split(",") if columns else None, "quote": None if quotes else False,
-        "ratios": [float(share) for share in ratios.split(",")] if ratios else None,
+        "ratios": [float(share) for share in ratios.split(",")] if ratios else None, "time": time,
     }  # fmt: skip
     options = {option: value for option, value in said.items() if value is not None}
     with connect() as client:

@@ -66,7 +66,7 @@ def interval(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-SHOWN = ("accuracy", "f1", "auc", "mae", "rmse", "r2")  # of all metrics, those that a line has room for
+SHOWN = ("accuracy", "f1", "auc", "mase", "mae", "rmse", "r2")  # of all metrics, those that a line has room for
 
 
 def tested(metrics: dict[str, Any]) -> str:

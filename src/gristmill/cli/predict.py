@@ -74,9 +74,20 @@ def _decoded(data: bytes) -> Any:
         return data
 
 
+def _is_step(value: Any) -> bool:
+    """One step of a forecast: its value, or those of several targets."""
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
+
+
 def answer_view(answer: Any) -> RenderableType:
-    """A list of labels with scores as a table, one row an answer; anything else as it is."""
+    """A list of labels with scores as a table, one row an answer; forecasts step by step; anything else as it is."""
     rows = answer if isinstance(answer, list) else [answer]
+    if rows and all(isinstance(row, list) and row and all(map(_is_step, row)) for row in rows):
+        steps = [{"row": number, "step": step + 1, "value": value}
+                 for number, row in enumerate(rows) for step, value in enumerate(row)]  # fmt: skip
+        headings = ("row", "step", "value") if len(rows) > 1 else ("step", "value")
+        return table(steps, {heading.upper(): heading for heading in headings})
     if rows and isinstance(rows[0], list):
         rows = [{"row": number, **one} for number, row in enumerate(rows) for one in row if isinstance(one, dict)]
     if rows and all(isinstance(row, dict) for row in rows):

@@ -66,8 +66,8 @@ DTYPES = {
 
 # What a classifier itself gives: `logits`; `probabilities` where its softmax is inside; `probability`, that of the
 # second class alone, where it ends in a sigmoid. Where a row may have several labels, each has its own: `independent`
-# where their sigmoids are inside, `independent-logits` where they are not.
-Scores = Literal["logits", "probabilities", "probability", "independent", "independent-logits"]
+# where their sigmoids are inside, `independent-logits` where they are not. A forecast's are `values`.
+Scores = Literal["logits", "probabilities", "probability", "independent", "independent-logits", "values"]
 
 
 class TensorSpec(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -92,8 +92,8 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] | None = None  # class names in the order of the outputs' last dimension
-    features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input
-    target: str | None = None
+    features: tuple[str, ...] | None = None  # names along the last dimension of a tabular input, or of a history
+    target: str | None = None  # of a forecast the names of its series, with commas
     scores: Scores = "logits"
     language: LanguageFacts | None = None  # of a version that generates text
 

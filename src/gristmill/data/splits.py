@@ -22,15 +22,21 @@ def fingerprints(inputs: Mapping[str, np.ndarray]) -> np.ndarray:
     )
 
 
+def check_ratios(ratios: Sequence[float]) -> Sequence[float]:
+    """Raises Unprocessable."""
+    if len(ratios) != 3 or any(ratio < 0 for ratio in ratios) or abs(sum(ratios) - 1) > 1e-9 or not ratios[0]:
+        raise Unprocessable(
+            f"The split's ratios should be three parts that sum to 1, and are {list(ratios)}.", got=list(ratios)
+        )
+    return ratios
+
+
 def split(groups: np.ndarray, strata: np.ndarray | None, ratios: Sequence[float], seed: int) -> Indices:
     """Row indices by split: about `ratios` of the rows of each stratum, no group on two sides.
 
     A group's stratum is that of its first row. Raises Unprocessable when the ratios do not sum to 1.
     """
-    if len(ratios) != 3 or any(ratio < 0 for ratio in ratios) or abs(sum(ratios) - 1) > 1e-9 or not ratios[0]:
-        raise Unprocessable(
-            f"The split's ratios should be three parts that sum to 1, and are {list(ratios)}.", got=list(ratios)
-        )
+    check_ratios(ratios)
     _, first, member = np.unique(groups, return_index=True, return_inverse=True)
     side = np.zeros(len(first), np.int8)
     random = np.random.default_rng(seed)

@@ -17,8 +17,10 @@ from gristmill.core.errors import Unprocessable
 from gristmill.data.documents import is_running_text, read_documents
 from gristmill.data.profile import profile
 from gristmill.data.readers import SPLIT, read
-from gristmill.data.splits import Indices, fingerprints, given_split, split
+from gristmill.data.series import in_time, split_in_time
+from gristmill.data.splits import Indices, check_ratios, fingerprints, given_split, split
 from gristmill.store.blobs import Blobs
+from gristmill.tasks.protocol import Task
 
 Columns = dict[str, np.ndarray]
 _OPTIONS = {
@@ -33,9 +35,11 @@ _OPTIONS = {
     "ratios",
     "seed",
     "target",
+    "time",
 }
 _TARGETS = {"image-classification": "label", "text-classification": "label"}
 _RUNNING_TEXT = "text-generation"  # what comes next is its target
+_SERIES = "time-series-forecasting"
 _RATIOS = (0.7, 0.15, 0.15)
 
 
@@ -60,11 +64,39 @@ def build(
         )
     running = task == _RUNNING_TEXT and is_running_text(source)
     columns = read_documents(source, options) if running else read(source, options)
+    if task == _SERIES:
+        return _build_series(source, columns, blobs, target, options)
+    if "time" in options:
+        raise Unprocessable(f"A column of time is for --task {_SERIES}.", field="time")
     target = target or _default_target(columns, task)
     marks = columns.pop(options.get("split_column", SPLIT), None)
     strata = _check_task(columns, task, target)
     groups = fingerprints({name: values for name, values in columns.items() if name != target})
-    parts = _parts(groups, strata, marks, options)
+    return _stored(columns, task, target, groups, _parts(groups, strata, marks, options), blobs)
+
+
+def _build_series(
+    source: Path, columns: Columns, blobs: Blobs, target: str | None, options: Mapping[str, Any]
+) -> DatasetBuild:
+    """Rows in the order of time, held out from its end."""
+    mark = options.get("split_column", SPLIT)
+    series = in_time(columns, source, options, mark)
+    columns = series.columns
+    marks = columns.pop(mark, None)
+    task: Task = plugins.load("tasks", _SERIES)()
+    target = task.examples({name: values for name, values in columns.items() if name != series.time}, target).target
+    ratios = check_ratios(options.get("ratios", _RATIOS))
+    parts = split_in_time(len(columns[series.time]), ratios, marks)
+    facts = {"time": series.time, "step": str(series.step)}
+    built = _stored(columns, _SERIES, target, fingerprints(columns), parts, blobs, facts)
+    span = {"time": series.time, "from": series.span[0], "to": series.span[1], "step": str(series.step)}
+    return built._replace(profile=span | built.profile)
+
+
+def _stored(
+    columns: Columns, task: str | None, target: str | None, groups: np.ndarray, parts: Indices, blobs: Blobs,
+    facts: Mapping[str, Any] | None = None,
+) -> DatasetBuild:  # fmt: skip
     data = _encode(columns)
     manifest = {
         "task": task,
@@ -75,6 +107,7 @@ def build(
         "rows": len(groups),
         "content": blobs.put_bytes(data),
         "splits": blobs.put_bytes(_encode({name: rows.astype(np.int64) for name, rows in parts.items()})),
+        **(facts or {}),
     }
     digest = f"sha256:{hashlib.sha256(msgspec.json.encode(manifest, order='deterministic')).hexdigest()}"
     return DatasetBuild(manifest, profile(columns, target, groups, parts), digest, len(groups), len(data))

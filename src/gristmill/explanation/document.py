@@ -10,7 +10,8 @@ import msgspec
 class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One row explained. JSON-able: no NaN.
 
-    `values`: nested list; [F] by feature, [H][W] by pixel, [T] by token, which `names` name. `delta`: convergence error
+    `values`: nested list; [F] by feature, [H][W] by pixel, [T] by token, [window · S] by step and series, which `names`
+    name. `delta`: convergence error
     of integrated gradients. The AUCs are of the target's score as the units that matter most are taken away first
     (`deletion`: lower is better) or put back first (`insertion`: higher is better); the `random_` ones say what an
     order by chance gives. For regression the score is measured from the baseline (0) to the prediction (1). None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gristmill.core import plugins
+from gristmill.core.types import Signature
 from gristmill.explanation.document import Explanation
 from gristmill.explanation.faithfulness import faithfulness
 from gristmill.explanation.options import whole
@@ -41,13 +42,23 @@ def explain(
     return [_explained(subject, units, row, one, points) for row, one in enumerate(found)]
 
 
+def _forecast(signature: Signature, output: int) -> str | None:
+    """`OT in 3 steps`: which of a forecast's values; of other numbers the target's name."""
+    if signature.scores != "values":
+        return signature.target
+    shape = signature.outputs[0].shape[1:]
+    step, place = divmod(output, shape[1] if len(shape) > 1 else 1)
+    name = (signature.target or "").split(",")[place] if signature.target else "the forecast"
+    return f"{name} in {step + 1} {'step' if step == 0 else 'steps'}"
+
+
 def _explained(subject: Subject, units: Units, row: int, found: Attribution, points: int) -> Explanation:
     labels = subject.signature.labels
     faithful = faithfulness(subject, units, row, found.values, found.target, points=points, relative=labels is None)
     return Explanation(
         method=found.method,
         target=found.target,
-        label=labels[found.target] if labels else subject.signature.target,
+        label=labels[found.target] if labels else _forecast(subject.signature, found.target),
         score=found.score,
         values=found.values.tolist(),
         names=list(found.names) if found.names is not None else None,

@@ -1,4 +1,5 @@
-"""Occlusion (Zeiler, Fergus, ECCV 2014): how much the score falls when a feature, a window or a token is hidden."""
+"""Occlusion (Zeiler, Fergus, ECCV 2014): how much the score falls when a feature, a window, a token or a stretch is
+hidden."""
 
 from __future__ import annotations
 
@@ -17,13 +18,17 @@ _MOST_WINDOWS = 4096  # predictions an explanation of one row may take
 
 
 class Occlusion:
-    """Needs predictions only. Options for images: `window` (side in pixels, a seventh of the image) and `stride`."""
+    """Needs predictions only.
+
+    Options: for images `window` (side in pixels, a seventh of the image) and `stride`; for histories the same in steps
+    of one series.
+    """
 
     def explain(
         self, subject: Subject, inputs: Tensors, target: int | None, options: Mapping[str, Any]
     ) -> list[Attribution]:
         units = units_of(subject, inputs)
-        masks = _windows(units.shape, options) if units.tensor == "image" else _singles(units.shape[0], options)
+        masks = _masks(units, options)
         scores = subject.predict({units.tensor: units.inputs})
         targets = targets_of(subject, scores, target)
         return [_explain_row(subject, units, masks, row, scores[row], int(targets[row])) for row in range(len(scores))]
@@ -42,6 +47,13 @@ def _explain_row(
     return Attribution("occlusion", target, score, values, units.names[row] if units.names else None, None)
 
 
+def _masks(units: Units, options: Mapping[str, Any]) -> np.ndarray:
+    """What is hidden at a time: bool [M, *shape]."""
+    if units.tensor == "image":
+        return _windows(units.shape, options)
+    return _stretches(units.grid, options) if units.grid else _singles(units.shape[0], options)
+
+
 def _singles(count: int, options: Mapping[str, Any]) -> np.ndarray:
     """One unit hidden at a time: bool [count, count]."""
     check_names(options, ())
@@ -57,16 +69,34 @@ def _windows(shape: tuple[int, ...], options: Mapping[str, Any]) -> np.ndarray:
     side = whole(options, "window", max(1, round(min(shape) / 7)), 1, min(shape))
     stride = whole(options, "stride", max(1, side // 2), 1, side)
     tops, lefts = _starts(height, side, stride), _starts(width, side, stride)
-    if len(tops) * len(lefts) > _MOST_WINDOWS:
-        raise Unprocessable(
-            f"A window of {side} pixels and a stride of {stride} give {len(tops) * len(lefts)} places: "
-            f"at most {_MOST_WINDOWS} are taken, so choose a larger stride.",
-            field="stride", got=stride,
-        )  # fmt: skip
+    _check_count(len(tops) * len(lefts), f"{side} pixels", stride)
     masks = np.zeros((len(tops) * len(lefts), height, width), bool)
     for place, (top, left) in enumerate((top, left) for top in tops for left in lefts):
         masks[place, top : top + side, left : left + side] = True
     return masks
+
+
+def _stretches(grid: tuple[int, int], options: Mapping[str, Any]) -> np.ndarray:
+    """Steps of one series that follow each other: bool [M, window · S]."""
+    check_names(options, ("window", "stride"))
+    steps, series = grid
+    length = whole(options, "window", max(1, round(steps / 7)), 1, steps)
+    stride = whole(options, "stride", max(1, length // 2), 1, length)
+    starts = _starts(steps, length, stride)
+    _check_count(len(starts) * series, f"{length} steps", stride)
+    masks = np.zeros((len(starts), series, steps, series), bool)
+    for place, start in enumerate(starts):
+        for one in range(series):
+            masks[place, one, start : start + length, one] = True
+    return masks.reshape(len(starts) * series, -1)
+
+
+def _check_count(places: int, window: str, stride: int) -> None:
+    if places > _MOST_WINDOWS:
+        raise Unprocessable(
+            f"A window of {window} and a stride of {stride} give {places} places: "
+            f"at most {_MOST_WINDOWS} are taken, so choose a larger stride.", field="stride", got=stride,
+        )  # fmt: skip
 
 
 def _starts(length: int, side: int, stride: int) -> range:

@@ -30,7 +30,8 @@ class Subject(NamedTuple):
 class Attribution(NamedTuple):
     """One row's attribution of output `target` in terms a user knows.
 
-    `values`: float32; [F] by feature, [H, W] by pixel (channels summed), [T] by token. `names`: features or tokens.
+    `values`: float32; [F] by feature, [H, W] by pixel (channels summed), [T] by token, [window · S] by step and series.
+    `names`: features, tokens, or the values of a history.
     `delta`: integrated gradients' convergence error, None for others.
     """
 

@@ -30,13 +30,15 @@ Worth = Callable[[np.ndarray], np.ndarray]
 
 
 class Shapley:
-    """Needs predictions only. Options: `permutations`, drawn and walked both ways; for images `window` (pixels)."""
+    """Needs predictions only. Options: `permutations`, drawn and walked both ways; for images and histories `window`
+    (pixels or steps)."""
 
     def explain(
         self, subject: Subject, inputs: Tensors, target: int | None, options: Mapping[str, Any]
     ) -> list[Attribution]:
         units = units_of(subject, inputs)
-        check_names(options, ("permutations", "window") if units.tensor == "image" else ("permutations",))
+        grouped = units.tensor == "image" or units.grid is not None
+        check_names(options, ("permutations", "window") if grouped else ("permutations",))
         scores = subject.predict({units.tensor: units.inputs})
         targets = targets_of(subject, scores, target)
         rows = range(len(scores))
@@ -92,6 +94,11 @@ def _explain_row(
 
 def _players(units: Units, row: int, options: Mapping[str, Any]) -> tuple[np.ndarray, int]:
     """Which player each unit belongs to, int of the units' shape, and how many players there are."""
+    if units.grid is not None:
+        steps, series = units.grid
+        length = whole(options, "window", max(1, round(steps / 7)), 1, steps)
+        blocks = np.arange(steps) // length
+        return (blocks[:, None] * series + np.arange(series)).reshape(-1), -(-steps // length) * series
     if units.tensor != "image":
         count = units.count(row)
         return np.minimum(np.arange(units.shape[0]), count), count

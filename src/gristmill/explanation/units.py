@@ -11,6 +11,7 @@ from gristmill.core.errors import Unprocessable
 from gristmill.explanation.protocol import Subject
 from gristmill.tasks.preprocessing import NormaliseImage, Tokenise
 from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.series import HISTORY
 from gristmill.tasks.subwords import Subwords
 
 _ROWS_A_BATCH = 256
@@ -20,8 +21,9 @@ _BYTES_A_BATCH = 8 * 2**20  # of model inputs: inside, a convolution widens a pi
 class Units(NamedTuple):
     """Rows of the one model tensor `tensor`, and the `baseline` that stands for missing information.
 
-    `shape`: of one row's units: (F,), (H, W) or (T,). `spread`: bool [M, *shape] → bool that broadcasts over M rows of
-    the model tensor. `names`: each row's features or tokens; a row of tokens may have fewer than T.
+    `shape`: of one row's units: (F,), (H, W), (T,), or (window · S,) of a history. `spread`: bool [M, *shape] → bool
+    that broadcasts over M rows of the model tensor. `names`: each row's features or tokens; a row of tokens may have
+    fewer than T. `grid`: (window, S) of a history.
     """
 
     tensor: str
@@ -30,6 +32,7 @@ class Units(NamedTuple):
     shape: tuple[int, ...]
     spread: Callable[[np.ndarray], np.ndarray]
     names: list[tuple[str, ...]] | None
+    grid: tuple[int, int] | None = None
 
     def without(self, row: int, lost: np.ndarray) -> np.ndarray:
         """M copies of `row`, each without the units where `lost` [M, *shape] is True."""
@@ -42,7 +45,7 @@ class Units(NamedTuple):
 
 
 def units_of(subject: Subject, raw: Tensors) -> Units:
-    """Raises Unprocessable for a model tensor that is none of `features`, `image`, `tokens`, and no rows of numbers."""
+    """Raises Unprocessable for a model tensor that is none of those that have a maker, and no rows of numbers."""
     model_inputs = subject.preprocessing.apply(raw)
     tensor, *others = model_inputs
     rows_of_numbers = model_inputs[tensor].ndim == 2 and model_inputs[tensor].dtype.kind in "fiu"
@@ -62,14 +65,17 @@ def scores_of(subject: Subject, tensor: str, rows: np.ndarray, target: int) -> n
 
 
 def targets_of(subject: Subject, scores: np.ndarray, target: int | None) -> np.ndarray:
-    """The output to explain, by row: `target`, or the highest. Raises Unprocessable when there is none such."""
+    """The output to explain, by row: `target`, or the highest; of a forecast the next step.
+
+    Raises Unprocessable when there is none such.
+    """
     if scores.ndim != 2:
         raise Unprocessable(
             f"This version's output has {scores.ndim} dimensions: what can be explained gives rows of scores."
         )
     outputs = scores.shape[1]
     if target is None:
-        return np.asarray(scores.argmax(axis=1))
+        return np.zeros(len(scores), np.int64) if subject.signature.scores == "values" else scores.argmax(axis=1)
     if not 0 <= target < outputs:
         raise Unprocessable(
             f"`target` is {target}, and the model has outputs 0 to {outputs - 1}.",
@@ -106,8 +112,18 @@ def _tokens(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> 
     return Units("tokens", inputs, baseline, inputs.shape[1:], lambda lost: lost, names)
 
 
+def _history(subject: Subject, tensor: str, inputs: np.ndarray, raw: Tensors) -> Units:
+    """Each value of each series; a lost one becomes the baseline's."""
+    _, names = subject.preprocessing.attribute_back({tensor: inputs}, raw)
+    baseline = subject.preprocessing.baseline(raw)[tensor]
+    steps, series = inputs.shape[1:]
+    return Units(tensor, inputs, baseline, (steps * series,), lambda lost: lost.reshape(-1, steps, series), names,
+                 (steps, series))  # fmt: skip
+
+
 _MAKERS: dict[str, Callable[[Subject, str, np.ndarray, Tensors], Units]] = {
     "features": _features,
     "image": _image,
     "tokens": _tokens,
+    HISTORY: _history,
 }

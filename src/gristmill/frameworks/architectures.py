@@ -13,20 +13,23 @@ import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.protocol import TrainJob
+from gristmill.tasks.series import ScaleSeries
 
 
 class Shapes(msgspec.Struct, frozen=True):
     """`row`: shape of one row of the model's input tensor; `vocabulary`: number of token ids, 0 without text.
 
-    `seed` is that of the initial weights, `target_mean` and `target_std` are the training targets' of a regression.
+    `seed` is that of the initial weights, `target_mean` and `target_std` are the training targets' of a regression, by
+    output of a forecast, whose `targets` are places among the series of its history.
     """
 
     row: tuple[int, ...]
     outputs: int
     vocabulary: int = 0
     seed: int = 0
-    target_mean: float = 0.0
-    target_std: float = 1.0
+    target_mean: float | tuple[float, ...] = 0.0
+    target_std: float | tuple[float, ...] = 1.0
+    targets: tuple[int, ...] = ()
 
     @property
     def values(self) -> int:
@@ -35,17 +38,25 @@ class Shapes(msgspec.Struct, frozen=True):
 
 def chosen(job: TrainJob) -> tuple[dict[str, Any], Shapes]:
     """The recipe's architecture ({"name": ..., options}) and the data's shapes."""
-    (values,) = job.train.inputs.values()
     architecture = job.recipe.architecture.model_dump()
     if job.recipe.regularisation.dropout:
         architecture.setdefault("dropout", job.recipe.regularisation.dropout)
-    shapes = Shapes(tuple(values.shape[1:]), job.classes or 1, job.vocabulary or 0, job.seed)
+    shapes = Shapes(job.train.row, job.classes or 1, job.vocabulary or 0, job.seed)
     if job.classes is not None:
         return architecture, shapes
+    if job.series is not None:
+        return architecture, _of_series(shapes, job.series)
     targets = job.train.targets.astype(np.float64)
     return architecture, msgspec.structs.replace(
         shapes, target_mean=float(targets.mean()), target_std=float(targets.std()) or 1.0
     )
+
+
+def _of_series(shapes: Shapes, series: ScaleSeries) -> Shapes:
+    """Outputs are those of all steps, target by target within a step, each in the unit of its own series."""
+    mean, std = (tuple(values[place] for place in series.targets) * series.horizon
+                 for values in (series.mean, series.std))  # fmt: skip
+    return msgspec.structs.replace(shapes, outputs=len(mean), target_mean=mean, target_std=std, targets=series.targets)
 
 
 def build_architecture(folder: str, framework: str, task: str, architecture: dict[str, Any], shapes: Shapes) -> Any:

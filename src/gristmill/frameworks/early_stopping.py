@@ -6,7 +6,7 @@ import msgspec
 
 from gristmill.tasks.recipe import EarlyStopping
 
-_LOWER_IS_BETTER = ("loss", "log_loss", "mse", "rmse", "mae", "brier", "calibration_error")
+_LOWER_IS_BETTER = ("loss", "log_loss", "mse", "rmse", "mae", "mase", "brier", "calibration_error")
 
 
 class Patience(msgspec.Struct):

@@ -13,13 +13,33 @@ from gristmill.core.generation import LanguageFacts
 from gristmill.core.types import Resources
 from gristmill.tasks.protocol import ModelOutput, Tensors
 from gristmill.tasks.recipe import Recipe
+from gristmill.tasks.series import ScaleSeries
 
 
 class Split(NamedTuple):
-    """Model tensors (after preprocessing) and targets of one split."""
+    """Model tensors (after preprocessing), targets and the metrics' references of one split.
+
+    With a `window` the tensor holds a series' rows [N + window − 1, S], and example i is rows i to i + window − 1: side
+    by side the examples, which overlap, would take `window` times the memory.
+    """
 
     inputs: Tensors
     targets: np.ndarray
+    references: Tensors | None = None
+    window: int | None = None
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        (values,) = self.inputs.values()
+        return (*((self.window,) if self.window else ()), *values.shape[1:])
+
+    def first(self, count: int) -> np.ndarray:
+        """The first `count` examples of the one tensor."""
+        (values,) = self.inputs.values()
+        if self.window is None:
+            return values[:count]
+        return np.asarray(values[np.arange(min(count, len(self.targets)))[:, None] + np.arange(self.window)])
 
 
 class OwnCode(NamedTuple):
@@ -35,7 +55,7 @@ class TrainJob(NamedTuple):
     recipe: Recipe
     train: Split
     validation: Split
-    classes: int | None  # None for regression
+    classes: int | None  # None for regression and forecasts
     vocabulary: int | None  # size of the token vocabulary, for text
     checkpoints: Path
     seed: int
@@ -44,6 +64,7 @@ class TrainJob(NamedTuple):
     own: OwnCode | None = None  # what builds the model in the architecture's place
     base: Path | None = None  # the verified bundle of the version that is trained on
     tokenizer: Path | None = None  # of a language model: the folder of its tokenizer's files, which go with the weights
+    series: ScaleSeries | None = None  # of a forecast: how its history was scaled
 
 
 class Watcher(Protocol):

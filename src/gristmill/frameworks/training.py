@@ -172,7 +172,7 @@ class Course:
         if last or self._training.early_stopping is not None or now - self._measured_at >= _METRICS_EVERY_S:
             self._measured_at = now
             outputs = self.task.outputs(output, Signature(self._job.recipe.task, (), ()))
-            metrics = self.task.metrics(outputs, targets)
+            metrics = self.task.metrics(outputs | (self._job.validation.references or {}), targets)
             values |= {f"validation/{name}": value for name, value in metrics.items()}
         return values
 

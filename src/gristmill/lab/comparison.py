@@ -6,13 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gristmill.lab.blocks import by_block
 from gristmill.lab.statistics import Resampled, bootstrap, mcnemar, paired_permutation, percentile
 
 SIGNIFICANT = 0.05
 
 
 class Paired(NamedTuple):
-    """Subject first, rival second. `losses` by row; `classes`: they are 0 or 1, right or wrong."""
+    """Subject first, rival second. `losses` by row; `classes`: they are 0 or 1, right or wrong.
+
+    Of rows that hang together whole blocks are drawn, and change sides.
+    """
 
     names: tuple[str, str]
     metric: str
@@ -21,12 +25,15 @@ class Paired(NamedTuple):
     resampled: tuple[Resampled, Resampled]
     losses: tuple[np.ndarray, np.ndarray]
     classes: bool
+    error: str = "squared errors"  # what the losses are
+    block: int = 1  # rows that hang together
 
 
 def compare(paired: Paired, rng: np.random.Generator) -> tuple[str, dict[str, Any]]:
     """The verdict, and its figures: the difference of the primary metric with its interval, and the test's p."""
     subject, rival = paired.resampled
-    both = bootstrap({"difference": lambda weights: subject(weights) - rival(weights)}, len(paired.losses[0]), rng)
+    difference_of = {"difference": lambda weights: subject(weights) - rival(weights)}
+    both = bootstrap(difference_of, len(paired.losses[0]), rng, block=paired.block)
     difference = percentile(paired.values[0] - paired.values[1], both["difference"])
     p, test = _mcnemar(paired) if paired.classes else _permutation(paired, rng)
     figures = {
@@ -51,5 +58,6 @@ def _mcnemar(paired: Paired) -> tuple[float, dict[str, Any]]:
 
 
 def _permutation(paired: Paired, rng: np.random.Generator) -> tuple[float, dict[str, Any]]:
-    p = paired_permutation(paired.losses[0] - paired.losses[1], rng)
-    return p, {"test": "paired permutation of squared errors, 4,999 flips"}
+    p = paired_permutation(by_block(paired.losses[0] - paired.losses[1], paired.block), rng)
+    blocks = f" of blocks of {paired.block} windows" if paired.block > 1 else ""
+    return p, {"test": f"paired permutation of {paired.error}{blocks}, 4,999 flips"}

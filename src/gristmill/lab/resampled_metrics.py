@@ -8,6 +8,8 @@ from functools import partial
 import numpy as np
 
 from gristmill.lab.statistics import Resampled
+from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.time_series_forecasting import errors_of
 
 _BINS = 15
 
@@ -42,6 +44,14 @@ def regression(predicted: np.ndarray, y: np.ndarray) -> dict[str, Resampled]:
         "mae": partial(_mean, np.abs(error)),
         "r2": partial(_r2, error**2, y.astype(np.float64) - y.mean(dtype=np.float64)),
     }
+
+
+def forecasts(outputs: Tensors, y: np.ndarray) -> dict[str, Resampled]:
+    """Every metric of tasks/metrics.forecast_metrics; windows are drawn, whole."""
+    errors = errors_of(outputs, y)
+    means = {name: partial(_mean, values.mean(axis=(1, 2))) for name, values in errors.items()}
+    squares = partial(_mean, (errors["mae"] ** 2).mean(axis=(1, 2)))
+    return {**means, "rmse": lambda weights: np.sqrt(squares(weights))}
 
 
 def language(nll: np.ndarray, tokens: np.ndarray) -> dict[str, Resampled]:

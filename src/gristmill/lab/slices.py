@@ -1,14 +1,18 @@
-"""Where a version is good and where not: by label, by quarter of the target, by confidence."""
+"""Where a version is good and where not: by label, by quarter of the target, by step ahead, by confidence."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from gristmill.lab.statistics import wilson
+from gristmill.tasks.protocol import Tensors
+from gristmill.tasks.time_series_forecasting import errors_of
 
 _BINS = 15
+_STRETCHES = 6  # of the horizon
 
 
 def by_label(predicted: np.ndarray, y: np.ndarray, labels: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -41,6 +45,24 @@ def by_quarter(predicted: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
                 }
             )
     return found
+
+
+def by_step(outputs: Tensors, y: np.ndarray, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """A forecast's errors by how far ahead, in up to six stretches of the horizon, and by target where there are
+    several; `names` [T] are the targets'."""
+    errors = errors_of(outputs, y)
+    horizon = y.shape[1]
+    bounds = np.unique(np.round(np.linspace(0, horizon, min(horizon, _STRETCHES) + 1)).astype(int)).tolist()
+    parts: dict[str, Any] = {
+        f"step {begin + 1}" if end == begin + 1 else f"steps {begin + 1} to {end}": np.s_[:, begin:end]
+        for begin, end in pairwise(bounds)
+    }
+    parts |= {name: np.s_[:, :, place] for place, name in enumerate(names)} if len(names) > 1 else {}
+    return [
+        {"slice": name, "rows": len(y)}
+        | {metric: float(errors[metric][part].mean()) for metric in ("mae", "mase", "naive_mase")}
+        for name, part in parts.items()
+    ]
 
 
 def reliability(p: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from gristmill.tasks.options import check_options
 from gristmill.tasks.preprocessing import Preprocessing
 from gristmill.tasks.protocol import Examples, Task
 from gristmill.tasks.recipe import Recipe
+from gristmill.tasks.series import HISTORY, ScaleSeries
 from gristmill.tasks.text_generation import TextGeneration
 
 _CONTEXT = 256
@@ -29,6 +30,7 @@ class Prepared(NamedTuple):
     validation: Split
     vocabulary: int | None
     tokenizer: Path | None
+    series: ScaleSeries | None = None
 
 
 def prepare(recipe: Recipe, task: Task, splits: Splits, base: Base | None, folder: Path) -> Prepared:
@@ -37,11 +39,16 @@ def prepare(recipe: Recipe, task: Task, splits: Splits, base: Base | None, folde
         return _language(recipe, task, splits, base, folder / "tokenizer")
     preprocessing = base.preprocessing if base else task.fit_preprocessing(splits.train, recipe.preprocessing)
     train, validation = _split(preprocessing, splits.train), _split(preprocessing, splits.validation)
-    return Prepared(preprocessing, train, validation, preprocessing.vocabulary_size, None)
+    series = preprocessing.step if isinstance(preprocessing.step, ScaleSeries) else None
+    return Prepared(preprocessing, train, validation, preprocessing.vocabulary_size, None, series)
 
 
 def _split(preprocessing: Preprocessing, examples: Examples) -> Split:
-    return Split(preprocessing.apply(examples.inputs), examples.targets)
+    step, inputs = preprocessing.step, examples.inputs
+    if isinstance(step, ScaleSeries):
+        rows = {HISTORY: step.split(inputs[HISTORY])}
+        return Split(rows, examples.targets, examples.references, step.window)
+    return Split(preprocessing.apply(inputs), examples.targets)
 
 
 def _language(recipe: Recipe, task: Task, splits: Splits, base: Base | None, folder: Path) -> Prepared:

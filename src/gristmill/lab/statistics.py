@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gristmill.lab.blocks import block_resamplings
+
 RESAMPLES = 2000
 _CELLS_A_CHUNK = 1_000_000  # weights held at once: 4 MB stay in the cache
 _Z = 1.959963984540054  # 97.5 % point of the normal distribution
@@ -36,11 +38,15 @@ def resamplings(rows: int, resamples: int, rng: np.random.Generator) -> Iterator
 
 
 def bootstrap(
-    statistics: dict[str, Resampled], rows: int, rng: np.random.Generator, resamples: int = RESAMPLES
+    statistics: dict[str, Resampled], rows: int, rng: np.random.Generator, resamples: int = RESAMPLES, block: int = 1
 ) -> dict[str, np.ndarray]:
-    """The bootstrap distribution of each statistic, [resamples], all from the same draws (Efron, 1979)."""
+    """The bootstrap distribution of each statistic, [resamples], all from the same draws (Efron, 1979).
+
+    With a `block` of more than one, rows that follow each other are drawn together; see lab/blocks.
+    """
     chunks: dict[str, list[np.ndarray]] = {name: [] for name in statistics}
-    for weights in resamplings(rows, resamples, rng):
+    draws = resamplings(rows, resamples, rng) if block == 1 else block_resamplings(rows, resamples, block, rng)
+    for weights in draws:
         for name, statistic in statistics.items():
             chunks[name].append(statistic(weights))
     return {name: np.concatenate(parts) for name, parts in chunks.items()}

@@ -10,12 +10,12 @@ from gristmill.core.types import RunSpec
 from gristmill.frameworks.protocol import OwnCode, Trainer, TrainJob
 from gristmill.lab.base import open_base
 from gristmill.lab.events import Events, Heartbeat
-from gristmill.lab.loading import load_examples, share
+from gristmill.lab.loading import Cut, load_examples, share
 from gristmill.lab.package import WEIGHTS, Packaged, package
 from gristmill.lab.splits import prepare
 from gristmill.lab.training import Training
 from gristmill.store.blobs import Blobs
-from gristmill.tasks.protocol import Task
+from gristmill.tasks.protocol import Task, Windowed
 from gristmill.tasks.recipe import Recipe, parse_recipe
 
 
@@ -26,8 +26,9 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
     recipe = parse_recipe(spec.recipe)
     task: Task = plugins.load("tasks", recipe.task)()
     events.write("message", message=f"loading {spec.dataset.name}@{spec.dataset.version}")
-    splits = load_examples(spec.dataset, Blobs(spec.blobs_url), task, recipe.data.target)
-    splits = splits._replace(train=share(splits.train, recipe.data))
+    series = Cut(recipe.preprocessing, tuple(recipe.preprocessing.get("series", ())) or None)
+    splits = load_examples(spec.dataset, Blobs(spec.blobs_url), task, recipe.data.target, series=series)
+    splits = splits._replace(train=share(splits.train, recipe.data, isinstance(task, Windowed)))
     base = open_base(spec, recipe, task.signature(splits.train))
     prepared = prepare(recipe, task, splits, base, folder)
     job = TrainJob(
@@ -43,6 +44,7 @@ def train(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> 
         _own_code(spec, recipe, folder),
         base.folder if base else None,
         prepared.tokenizer,
+        prepared.series,
     )
     trainer: Trainer = plugins.load("trainers", recipe.framework)()
     bundle = folder / "bundle"

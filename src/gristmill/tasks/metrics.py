@@ -32,6 +32,26 @@ def regression_metrics(predicted: np.ndarray, y: np.ndarray) -> dict[str, float]
     return {"mse": mse, "rmse": float(np.sqrt(mse)), "mae": float(np.abs(error).mean()), "r2": r2}
 
 
+def forecast_metrics(forecast: np.ndarray, y: np.ndarray, naive: np.ndarray, scale: np.ndarray) -> dict[str, float]:
+    """MAE, RMSE and MASE of forecasts [N, horizon(, T)] of N windows, and the naive forecast's own MAE and MASE.
+
+    `scale` [N, T]: what MASE divides each target's error by (Hyndman, Koehler 2006; see tasks/naive).
+    """
+    found = forecast_errors(forecast, y, naive, scale)
+    means = {name: float(errors.mean()) for name, errors in found.items()}
+    return means | {"rmse": float(np.sqrt((found["mae"] ** 2).mean()))}
+
+
+def forecast_errors(forecast: np.ndarray, y: np.ndarray, naive: np.ndarray, scale: np.ndarray) -> dict[str, np.ndarray]:
+    """By the name of the metric that is their mean, the absolute errors of each value: float64 [N, horizon, T]."""
+    shape = (len(y), y.shape[1], scale.shape[1])
+    error, of_naive = (
+        np.abs(values.reshape(shape).astype(np.float64) - y.reshape(shape)) for values in (forecast, naive)
+    )
+    unit = scale[:, None, :]
+    return {"mae": error, "mase": error / unit, "naive_mae": of_naive, "naive_mase": of_naive / unit}
+
+
 def confusion(predicted: np.ndarray, y: np.ndarray, classes: int) -> np.ndarray:
     """int64 [K, K]: rows are true classes, columns predicted ones."""
     return np.bincount(y * classes + predicted, minlength=classes * classes).reshape(classes, classes)

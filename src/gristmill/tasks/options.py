@@ -18,6 +18,7 @@ def check_options(given: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict
             raise Unprocessable(f"The recipe has no field 'preprocessing.{name}' for this task: {hint}", field=name)
         expected = type(defaults[name])
         if not isinstance(value, expected) or (expected is int and (isinstance(value, bool) or value < 1)):
-            raise Unprocessable(f"The recipe's preprocessing.{name} should be {expected.__name__}, and is {value!r}.",
+            wanted = "a whole number of 1 or more" if expected is int else expected.__name__
+            raise Unprocessable(f"The recipe's preprocessing.{name} should be {wanted}, and is {value!r}.",
                                 field=name, got=value)  # fmt: skip
     return {**defaults, **given}

@@ -9,6 +9,7 @@ from typing import ClassVar
 import msgspec
 import numpy as np
 
+from gristmill.tasks.series import ScaleSeries
 from gristmill.tasks.subwords import Subwords
 
 Tensors = dict[str, np.ndarray]
@@ -143,7 +144,7 @@ class Tokenise(msgspec.Struct, frozen=True, tag="tokenise"):
         return [split_tokens(value, self.lowercase)[: self.max_length] for value in raw["text"].reshape(-1)]
 
 
-Step = PassThrough | Standardise | EncodeColumns | NormaliseImage | Tokenise | Subwords
+Step = PassThrough | Standardise | EncodeColumns | NormaliseImage | Tokenise | Subwords | ScaleSeries
 
 
 class Preprocessing(msgspec.Struct, frozen=True):
@@ -156,7 +157,7 @@ class Preprocessing(msgspec.Struct, frozen=True):
         return self.step.apply(raw)
 
     def attribute_back(self, attributions: Tensors, raw: Tensors) -> tuple[np.ndarray, list[tuple[str, ...]] | None]:
-        """Attributions of model tensors → of the raw values: [N, F], [N, H, W] or [N, T] and each row's tokens."""
+        """Attributions of model tensors → of the raw values: [N, F], [N, H, W], or [N, T] and each row's names."""
         return self.step.attribute_back(attributions, raw)
 
     def baseline(self, raw: Tensors) -> Tensors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -54,12 +54,36 @@ class Adopting(Protocol):
 
 
 class Examples(NamedTuple):
-    """Raw examples of a task: `inputs` fit the signature's inputs; `targets` is int64 [N] (class) or float32 [N]."""
+    """Raw examples of a task: `inputs` fit the signature's inputs.
+
+    `targets` is int64 [N] (class), float32 [N] (number) or float32 [N, horizon] or [N, horizon, T] (forecast).
+    `references`, by row as the targets are: what the metrics hold the outputs against beside them.
+    """
 
     inputs: Tensors
     targets: np.ndarray
     labels: tuple[str, ...] | None  # class names; None for regression
-    features: tuple[str, ...] | None  # column names of a tabular input
+    features: tuple[str, ...] | None  # column names of a tabular input, or of series
+    target: str | None = None  # names of the forecast series, with commas
+    references: Tensors | None = None
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """A task whose examples are stretches of rows that follow each other in time."""
+
+    def windows(
+        self, columns: Columns, target: str | None, parts: Mapping[str, np.ndarray], options: Mapping[str, Any]
+    ) -> dict[str, Examples]:
+        """Examples of each part (consecutive row numbers): their targets lie in it, their inputs not after it.
+
+        `options` is the recipe's `preprocessing`. Raises Unprocessable where a part is too short.
+        """
+        ...
+
+    def options(self, preprocessing: Preprocessing) -> dict[str, Any]:
+        """What the recipe's `preprocessing` said of the windows that it was fitted on."""
+        ...
 
 
 class Task(Protocol):

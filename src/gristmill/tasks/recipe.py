@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gristmill.core.errors import GristmillError, Unprocessable
 from gristmill.core.ids import check_name
 from gristmill.core.sizes import parse_size
+from gristmill.tasks.frame import Frame
 
 _MODEL_CODE = re.compile(r".+\.py:[A-Za-z_]\w*")
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -28,16 +29,22 @@ class _Part(BaseModel):
 class DataPart(_Part):
     dataset: str = Field(description="name of the dataset")
     version: Count | None = Field(None, description="its version; the newest where absent")
-    target: str | None = Field(None, description="column to predict; the dataset's own where absent")
+    target: str | None = Field(None, description="column to predict, or a list of series; the dataset's where absent")
     rows: Count | None = Field(None, description="train on so many of the training rows; all where absent")
     fraction: Annotated[float, Field(gt=0, le=1)] | None = Field(None, description="train on this share of them")
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _joined(cls, value: object) -> object:
+        named = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        return ",".join(value) if named else value  # type: ignore[arg-type]
 
 
 class Architecture(BaseModel):
     """`name` and what that architecture takes; the framework checks the rest against its own."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    name: str = Field(description="mlp, cnn, vit, bilstm, bigru, transformer, gpt")
+    name: str = Field(description="mlp, cnn, vit, bilstm, bigru, transformer, lstm, gru, gpt")
 
 
 class Adapter(_Part):
@@ -178,6 +185,7 @@ class Recipe(_Part):
         return self
 
 
+_FORECASTING = "time-series-forecasting"
 _CLASSIFICATION_LOSSES = ("cross-entropy", "focal", "bce")
 _ARCHITECTURE_TASKS = {
     "mlp": ("tabular-classification", "tabular-regression", "image-classification"),
@@ -186,12 +194,14 @@ _ARCHITECTURE_TASKS = {
     "bigru": ("text-classification",),
     "transformer": ("text-classification",),
     "vit": ("image-classification",),
+    "lstm": (_FORECASTING,),
+    "gru": (_FORECASTING,),
     "gpt": ("text-generation",),
 }
 
 
 def _contradictions(recipe: Recipe) -> Iterator[str]:
-    loss, regression = recipe.loss, recipe.task.endswith("-regression")
+    loss, regression = recipe.loss, recipe.task.endswith("-regression") or recipe.task == _FORECASTING
     if recipe.data.rows and recipe.data.fraction:
         yield "data.rows: says what data.fraction says too; keep one of them"
     if loss.name and regression == (loss.name in _CLASSIFICATION_LOSSES):
@@ -212,6 +222,7 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     if recipe.architecture.name == "own" and not recipe.model:
         yield "architecture.name: own needs model, the file and function that build it"
     yield from _of_a_base(recipe)
+    yield from _of_a_forecast(recipe)
     if recipe.optimiser.nesterov and (recipe.optimiser.name != "sgd" or not recipe.optimiser.momentum):
         yield "optimiser.nesterov: needs sgd with momentum"
     if recipe.training.precision == "fp16" and not recipe.resources.gpus:
@@ -231,6 +242,15 @@ def _of_a_base(recipe: Recipe) -> Iterator[str]:
         yield f"adapter.merge: false is for text-generation; a version for {recipe.task} is whole"
     if recipe.base_share and not recipe.base:
         yield "base_share: is of a base; name the version with base"
+
+
+def _of_a_forecast(recipe: Recipe) -> Iterator[str]:
+    """What its own frame shows to be wrong is told before a run is made."""
+    if recipe.task == _FORECASTING:
+        try:
+            Frame.of(recipe.preprocessing)
+        except Unprocessable as error:
+            yield error.message.removeprefix("The recipe's ").rstrip(".")
 
 
 def read_recipe(text: str) -> Recipe:

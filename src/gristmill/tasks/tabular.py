@@ -94,7 +94,7 @@ def _rows(payload: Any, features: Sequence[str]) -> list[Sequence[Any]]:
 
 
 def _from_table(table: Mapping[str, list[Any]], features: Sequence[str]) -> list[Sequence[Any]]:
-    _check_names(table, features, "The table")
+    check_names(table, features, "The table")
     lengths = {name: len(table[name]) for name in features}
     if len(set(lengths.values())) != 1:
         raise Unprocessable("The table's columns differ in length: every feature needs one value a row.",
@@ -109,14 +109,15 @@ def _from_record(record: Any, features: Sequence[str], number: int) -> Sequence[
         raise Unprocessable(
             f"Row {number} should be values by feature name.", field="inputs", got=type(record).__name__
         )
-    _check_names(record, features, f"Row {number}")
+    check_names(record, features, f"Row {number}")
     return [record[name] for name in features]
 
 
-def _check_names(given: Mapping[str, Any], features: Sequence[str], where: str) -> None:
+def check_names(given: Mapping[str, Any], features: Sequence[str], where: str, kind: str = "feature") -> None:
+    """Raises Unprocessable naming the first that lacks or is unknown."""
     for what, names in (
-        ("lacks the feature", set(features) - set(given)),
-        ("has the unknown feature", set(given) - set(features)),
+        (f"lacks the {kind}", set(features) - set(given)),
+        (f"has the unknown {kind}", set(given) - set(features)),
     ):
         if names:
             name = sorted(names)[0]

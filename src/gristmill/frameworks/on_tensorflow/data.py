@@ -19,6 +19,8 @@ class TensorSplit:
         self.targets = split.targets
         self.x, self.y = tf.constant(values), tf.constant(split.targets)
         self.tokens = values.dtype == np.int64  # token ids: a batch is cut to its longest row
+        self.row = [None] if self.tokens else list(split.row)
+        self._window = tf.range(split.window) if split.window else None  # of a series' rows
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -26,7 +28,8 @@ class TensorSplit:
     def batches(self, size: int) -> Iterator[Any]:
         """The inputs in order."""
         for start in range(0, len(self), size):
-            yield self._cut(self.x[start : start + size])
+            rows = slice(start, min(start + size, len(self)))
+            yield self._cut(self.x[rows]) if self._window is None else self._given(tf.range(rows.start, rows.stop))
 
     def stream(self, seed: int, first_epoch: int, last_epoch: int, rows: int, skip: int) -> Any:
         """(x, y) of each step of the epochs from `first_epoch` to before `last_epoch`, less the first `skip` steps."""
@@ -43,7 +46,12 @@ class TensorSplit:
         return epochs.map(self._rows).prefetch(2).with_options(options)
 
     def _rows(self, places: Any) -> tuple[Any, Any]:
-        return self._cut(tf.gather(self.x, places)), tf.gather(self.y, places)
+        return self._given(places), tf.gather(self.y, places)
+
+    def _given(self, places: Any) -> Any:
+        if self._window is not None:
+            places = places[:, None] + self._window
+        return self._cut(tf.gather(self.x, places))
 
     def _cut(self, x: Any) -> Any:
         if not self.tokens:

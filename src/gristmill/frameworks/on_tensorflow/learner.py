@@ -70,10 +70,8 @@ class GraphLearner:
         self._pass: Callable[..., Any] = self._forward_and_back
         if self.recipe.training.compile:
             self._pass = tf.function(self._forward_and_back, jit_compile=True, reduce_retracing=True)
-        row = [None] if self.train.tokens else self.train.x.shape[1:]
-        self._predict = tf.function(
-            lambda x: evaluated.forward(x, None), input_signature=[tf.TensorSpec([None, *row], self.train.x.dtype)]
-        )
+        given = tf.TensorSpec([None, *self.train.row], self.train.x.dtype)
+        self._predict = tf.function(lambda x: evaluated.forward(x, None), input_signature=[given])
 
     def _copies(self) -> list[Any]:
         return [tf.Variable(variable, trainable=False, aggregation=_ALIKE) for variable in self.network.weights]

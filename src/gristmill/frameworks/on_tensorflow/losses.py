@@ -1,4 +1,5 @@
-"""Losses by name. A classification loss takes logits [N, K] and classes int64 [N]; a regression loss values [N, 1]."""
+"""Losses by name. A classification loss takes logits [N, K] and classes int64 [N]; a regression loss values [N, 1]; a
+forecast's loss values [N, horizon · T] and targets of as many numbers a row."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from gristmill.frameworks.scales import target_scale
 from gristmill.tasks.recipe import Loss
 
 LossFunction = Callable[[Any, Any], Any]
@@ -16,7 +18,7 @@ LossFunction = Callable[[Any, Any], Any]
 def build_loss(loss: Loss, name: str, targets: np.ndarray, classes: int | None) -> LossFunction:
     """Mean loss over a batch; `targets` are the training split's, for class weights and the target's scale."""
     if classes is None:
-        return _regression(loss, name, float(targets.std()) or 1.0)
+        return _regression(loss, name, target_scale(targets))
     balanced = loss.class_weights == "balanced"
     weights = tf.constant(_balanced(targets, classes) if balanced else np.ones(classes), tf.float32)
     functions: dict[str, LossFunction] = {
@@ -47,7 +49,7 @@ def _focal(logits: Any, y: Any, gamma: float, weights: Any) -> Any:
     return tf.reduce_sum(-((1 - tf.exp(log_p)) ** gamma) * log_p * chosen) / tf.reduce_sum(chosen)
 
 
-def _regression(loss: Loss, name: str, scale: float) -> LossFunction:
+def _regression(loss: Loss, name: str, scale: np.ndarray) -> LossFunction:
     """In units of the target's standard deviation, so that rates and Huber's delta mean the same everywhere."""
 
     def huber(distance: Any) -> Any:
@@ -56,7 +58,11 @@ def _regression(loss: Loss, name: str, scale: float) -> LossFunction:
 
     functions: dict[str, Callable[[Any], Any]] = {"mse": tf.square, "mae": tf.abs, "huber": huber}
     function = functions[name]
-    return lambda values, y: tf.reduce_mean(function((values[:, 0] - tf.cast(y, values.dtype)) / scale))
+
+    def mean(values: Any, y: Any) -> Any:
+        return tf.reduce_mean(function((values - tf.reshape(tf.cast(y, values.dtype), tf.shape(values))) / scale))
+
+    return mean
 
 
 def _balanced(targets: np.ndarray, classes: int) -> np.ndarray:

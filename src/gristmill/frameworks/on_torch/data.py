@@ -20,6 +20,8 @@ class DeviceSplit:
         self.y = torch.from_numpy(np.ascontiguousarray(split.targets)).to(device)
         self._padded = values.dtype == np.int64  # token ids: a batch is cut to its longest row
         self._padding = padding
+        # of a series, whose examples are stretches of its rows
+        self._steps = torch.arange(split.window, device=device) if split.window else None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -27,7 +29,11 @@ class DeviceSplit:
     def batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """In order."""
         for start in range(0, len(self), size):
-            yield self._cut(self.x[start : start + size]), self.y[start : start + size]
+            y = self.y[start : start + size]
+            x = self.x[start : start + size]
+            if self._steps is not None:
+                x = self._windows(torch.arange(start, start + len(y), device=y.device))
+            yield self._cut(x), y
 
     def order(self, seed: int, epoch: int) -> Tensor:
         """The epoch's permutation."""
@@ -35,7 +41,12 @@ class DeviceSplit:
         return torch.randperm(len(self), generator=generator).to(self.y.device)
 
     def rows(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        return self._cut(self.x.index_select(0, places)), self.y.index_select(0, places)
+        x = self.x.index_select(0, places) if self._steps is None else self._windows(places)
+        return self._cut(x), self.y.index_select(0, places)
+
+    def _windows(self, places: Tensor) -> Tensor:
+        assert self._steps is not None
+        return self.x[places[:, None] + self._steps]
 
     def _cut(self, x: Tensor) -> Tensor:
         return x[:, : max(1, int((x != self._padding).any(dim=0).sum()))] if self._padded else x

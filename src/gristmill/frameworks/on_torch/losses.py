@@ -1,4 +1,5 @@
-"""Losses by name. A classification loss takes logits [N, K] and classes int64 [N]; a regression loss values [N, 1]."""
+"""Losses by name. A classification loss takes logits [N, K] and classes int64 [N]; a regression loss values [N, 1]; a
+forecast's loss values [N, horizon · T] and targets of as many numbers a row."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gristmill.frameworks.scales import target_scale
 from gristmill.tasks.recipe import Loss
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
@@ -16,7 +18,7 @@ LossFunction = Callable[[Tensor, Tensor], Tensor]
 def build_loss(loss: Loss, name: str, targets: Tensor, classes: int | None) -> LossFunction:
     """Mean loss over a batch; `targets` are the training split's, for class weights and the target's scale."""
     if classes is None:
-        return _regression(loss, name, float(targets.std(correction=0)) or 1.0)
+        return _regression(loss, name, torch.from_numpy(target_scale(targets.cpu().numpy())).to(targets))
     weights = _balanced(targets, classes) if loss.class_weights == "balanced" else None
     if name == "focal":
         return lambda logits, y: _focal(logits, y, loss.gamma, weights)
@@ -27,7 +29,7 @@ def build_loss(loss: Loss, name: str, targets: Tensor, classes: int | None) -> L
     return lambda logits, y: F.cross_entropy(logits, y, weights, label_smoothing=loss.label_smoothing)
 
 
-def _regression(loss: Loss, name: str, scale: float) -> LossFunction:
+def _regression(loss: Loss, name: str, scale: Tensor) -> LossFunction:
     """In units of the target's standard deviation, so that rates and Huber's delta mean the same everywhere."""
     functions: dict[str, LossFunction] = {
         "mse": F.mse_loss,
@@ -35,7 +37,7 @@ def _regression(loss: Loss, name: str, scale: float) -> LossFunction:
         "huber": lambda a, b: F.huber_loss(a, b, delta=loss.delta),
     }
     function = functions[name]
-    return lambda values, y: function(values[:, 0] / scale, y / scale)
+    return lambda values, y: function(values / scale, y.reshape(values.shape) / scale)
 
 
 def _focal(logits: Tensor, y: Tensor, gamma: float, weights: Tensor | None) -> Tensor:

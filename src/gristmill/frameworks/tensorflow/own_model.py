@@ -36,7 +36,7 @@ def build_network(job: TrainJob, architecture: dict[str, Any], shapes: Shapes) -
     if job.recipe.training.precision != "fp32":
         raise Unprocessable("An own model of TensorFlow trains in fp32: cast inside its code.", field="precision")
     module = build_own(job.own, architecture, shapes, tf.Module)
-    (values,) = job.train.inputs.values()
+    values = job.train.first(3)
     network = OwnNetwork(module, values.dtype.kind != "f")
     try:
         output = network.forward(tf.constant(values[:3]), None).numpy()  # and its lazy variables are made

@@ -69,8 +69,7 @@ class TensorFlowLearner(GraphLearner):
         check_finite({variable.name: variable.numpy() for variable in self.evaluated.weights}, progress.step)
         folder.mkdir(parents=True, exist_ok=True)
         (name,) = self.job.train.inputs
-        row = [None] if self.train.tokens else list(self.shapes.row)
-        save_network(self.evaluated, folder, name, row, self.train.x.dtype)
+        save_network(self.evaluated, folder, name, self.train.row, self.train.x.dtype)
         parameters = sum(int(tf.size(variable)) for variable in self.evaluated.trainable)
         architecture = {**self.architecture, "shapes": msgspec.to_builtins(self.shapes)}
         return Trained(architecture, "tensorflow", parameters, dict(progress.values), progress.step)

@@ -52,7 +52,8 @@ def _captured(module: nn.Module, name: str, example: torch.Tensor, path: str) ->
 
 
 def _traced(module: nn.Module, name: str, example: torch.Tensor, path: str) -> None:
-    axes = {name: {0: "batch", 1: "length"}, "output": {0: "batch"}}
+    free = {0: "batch"} if example.is_floating_point() else {0: "batch", 1: "length"}
+    axes = {name: free, "output": {0: "batch"}}
     torch.onnx.export(
         module, (example,), path, dynamo=False, dynamic_axes=axes, input_names=[name], output_names=["output"],
         opset_version=_OPSET,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -24,7 +25,6 @@ from gristmill.frameworks.on_torch.regularisation import MovingAverage, mixed_lo
 from gristmill.frameworks.on_torch.state import TrainingState
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
 from gristmill.frameworks.torch.architectures.shapes import build
-from gristmill.frameworks.torch.architectures.tabular_regression import ScaledMLP
 from gristmill.frameworks.torch.own_model import build_module, save_program
 from gristmill.frameworks.training import Course, Progress, check_finite
 
@@ -152,8 +152,9 @@ class TorchLearner:
             program = save_program(module.cpu(), example_of(self.job), folder, name)
             return Trained(program, "torch-export", parameters, dict(progress.values), progress.step)
         write_atomic(folder / WEIGHTS, save(tensors))
-        architecture = {**self.architecture, "shapes": {"row": list(self.shapes.row), "outputs": self.shapes.outputs,
-                                                        "vocabulary": self.shapes.vocabulary}}  # fmt: skip
+        known = ("row", "outputs", "vocabulary", *(("targets",) if self.shapes.targets else ()))
+        shapes = {name: msgspec.to_builtins(getattr(self.shapes, name)) for name in known}
+        architecture = {**self.architecture, "shapes": shapes}
         return Trained(architecture, "torch", parameters, dict(progress.values), progress.step)
 
 
@@ -163,17 +164,12 @@ def build_model(job: TrainJob) -> tuple[dict[str, Any], Shapes, nn.Module]:
     torch.manual_seed(job.seed)
     if job.own is not None:
         return architecture, shapes, build_module(job.own, architecture, shapes, example_of(job))
-    model = build(job.recipe.task, architecture, shapes)
-    if isinstance(model, ScaledMLP):
-        model.target_mean.fill_(shapes.target_mean)
-        model.target_std.fill_(shapes.target_std)
-    return architecture, shapes, model
+    return architecture, shapes, build(job.recipe.task, architecture, shapes)
 
 
 def example_of(job: TrainJob) -> Tensor:
     """Three training rows: no dimension of the batch that a tracer takes for fixed."""
-    (values,) = job.train.inputs.values()
-    return torch.from_numpy(np.ascontiguousarray(values[:3]))
+    return torch.from_numpy(np.ascontiguousarray(job.train.first(3)))
 
 
 @torch.inference_mode()

@@ -27,7 +27,8 @@ def subject(version: Version, take: Take) -> Subject:
 
     def predict(model_inputs: Tensors) -> np.ndarray:
         output = take(lambda: version.runtime.infer(model_inputs))
-        return version.task.outputs(output, signature)[first.name]
+        scores = version.task.outputs(output, signature)[first.name]
+        return scores.reshape(len(scores), -1) if signature.scores == "values" else scores
 
     runtime = version.runtime
     if not isinstance(runtime, Differentiable):

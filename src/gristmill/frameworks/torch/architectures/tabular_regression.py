@@ -15,11 +15,11 @@ class ScaledMLP(nn.Module):
     target_mean: Tensor
     target_std: Tensor
 
-    def __init__(self, inputs: int, hidden: list[int], dropout: float) -> None:
+    def __init__(self, shapes: Shapes, hidden: list[int], dropout: float) -> None:
         super().__init__()
-        self.mlp = MLP(inputs, 1, hidden, dropout)
-        self.register_buffer("target_mean", torch.zeros(()))
-        self.register_buffer("target_std", torch.ones(()))
+        self.mlp = MLP(shapes.values, 1, hidden, dropout)
+        self.register_buffer("target_mean", torch.tensor(shapes.target_mean))
+        self.register_buffer("target_std", torch.tensor(shapes.target_std))
 
     def forward(self, x: Tensor) -> Tensor:
         result: Tensor = self.mlp(x).float() * self.target_std + self.target_mean
@@ -27,7 +27,7 @@ class ScaledMLP(nn.Module):
 
 
 def mlp(shapes: Shapes, hidden: list[int] | None = None, dropout: float = 0.0) -> nn.Module:
-    return ScaledMLP(shapes.values, hidden or [64, 64], dropout)
+    return ScaledMLP(shapes, hidden or [64, 64], dropout)
 
 
 ARCHITECTURES = {"mlp": mlp}

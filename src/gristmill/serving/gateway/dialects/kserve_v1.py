@@ -124,8 +124,23 @@ def _values(raw: bytes, signature: Signature, inputs: int) -> dict[str, bytes]:
         missing = [name for name in features if name not in fields]
         if missing:
             raise Unprocessable(f"An instance lacks {missing[0]!r}.", field=missing[0], expected=list(features))
-        return {signature.inputs[0].name: b"[" + b",".join(bytes(fields[name]) for name in features) + b"]"}
+        values = [bytes(fields[name]) for name in features]
+        if len(signature.inputs[0].shape) > 2:  # of a history: values by series become steps
+            values = _steps(values, features)
+        return {signature.inputs[0].name: b"[" + b",".join(values) + b"]"}
     return {name: bytes(value) for name, value in fields.items()}
+
+
+def _steps(series: list[bytes], names: tuple[str, ...]) -> list[bytes]:
+    """Lists of values by series → one list a step. Raises Malformed, Unprocessable where they differ in length."""
+    try:
+        columns = [msgspec.json.decode(values, type=list[msgspec.Raw]) for values in series]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise Malformed(f"An instance by name is a list of values for each of {', '.join(names)}.") from None
+    if len({len(values) for values in columns}) > 1:
+        lengths = {name: len(values) for name, values in zip(names, columns, strict=True)}
+        raise Unprocessable("The series differ in length: each needs one value a step.", got=lengths)
+    return [b"[" + b",".join(bytes(value) for value in step) + b"]" for step in zip(*columns, strict=True)]
 
 
 def _tensor(name: str, values: list[bytes], fit: InputFit) -> Given:
