@@ -6,15 +6,15 @@ import os
 
 import pytest
 
-from gristmill.core.threads import yield_early
+from gristmill.core.threads import yield_between_steps, yield_early
 
 
 @pytest.mark.parametrize(
-    ("environment", "spins"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)],
+    ("environment", "spins", "between_steps"),
+    [({}, "1000", "10000"), ({"GOMP_SPINCOUNT": "7"}, "7", "7"), ({"OMP_WAIT_POLICY": "active"}, None, None)],
 )
 def test_the_users_own_waiting_stands(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None, between_steps: str | None
 ) -> None:
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "")
@@ -23,3 +23,5 @@ def test_the_users_own_waiting_stands(
         monkeypatch.setenv(name, value)
     yield_early()
     assert os.environ.get("GOMP_SPINCOUNT") == spins
+    yield_between_steps()
+    assert os.environ.get("GOMP_SPINCOUNT") == between_steps

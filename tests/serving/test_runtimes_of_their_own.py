@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from gristmill.control.runtime_install import ENVIRONMENT, READY
+from gristmill.core.engine_trials import EngineFigures, EngineTrial, write_trial
 from gristmill.core.processes import living
 from tests import language
 from tests.running import Platform
@@ -41,6 +42,11 @@ def test_an_endpoint_moves_to_another_runtime_of_the_same_version_or_says_what_i
     former = platform.folders("replicas")
     platform.cli("deploy", "tiny@1", "--runtime", "auto")
     assert platform.folders("replicas") != former
+    (trial,) = (platform.home / "trials").glob("*.json")
+    figures = EngineFigures("transformers", {"1": 3.0, "16": 9.0}), EngineFigures("vllm", {"1": 1.0, "16": 10.0})
+    write_trial(trial, EngineTrial("transformers", figures, 1))
+    why = "the fastest of 2 with 1 core over 1, 16 streams, but at 16 alone vllm is"
+    assert platform.json("endpoints", "show", "tiny")["runtime"]["because"] == why
     refused = platform.cli("deploy", "tiny@1", "--runtime", "vlm", check=False)
     assert refused.returncode == 1
     assert "There is no runtime 'vlm'" in refused.stderr

@@ -7,7 +7,7 @@ from typing import Any
 
 from gristmill.control.state import Target
 from gristmill.core import plugins
-from gristmill.core.engine_trials import AUTO, EngineFigures, read_trial, trial_path
+from gristmill.core.engine_trials import AUTO, EngineFigures, EngineTrial, read_trial, trial_path
 from gristmill.core.errors import Unprocessable
 from gristmill.registry.versions import Version
 
@@ -35,11 +35,19 @@ def described(target: Target, trials: Path) -> dict[str, Any]:
     trial = read_trial(trial_path(trials, target.digest, cores))
     if trial is None:
         return {"asked": AUTO, "chosen": None, "because": "not tried yet", "figures": []}
-    because = f"the fastest of {len(trial.figures)} with {cores} core{'s' if cores > 1 else ''}"
-    if len(trial.figures) == 1:
-        because = "the only one of this machine that opens the version"
-    return {"asked": AUTO, "chosen": trial.chosen, "because": because,
+    return {"asked": AUTO, "chosen": trial.chosen, "because": _because(trial),
             "figures": [_figures(one) for one in trial.figures]}  # fmt: skip
+
+
+def _because(trial: EngineTrial) -> str:
+    if len(trial.figures) == 1:
+        return "the only one of this machine that opens the version"
+    because = f"the fastest of {len(trial.figures)} with {trial.cores} core{'s' if trial.cores > 1 else ''}"
+    able = [one for one in trial.figures if one.tokens_per_s]
+    streams = list(able[0].tokens_per_s)
+    best = {count: max(able, key=lambda one: one.tokens_per_s[count]).runtime for count in streams}
+    others = [f"at {count} alone {best[count]} is" for count in streams if best[count] != trial.chosen]
+    return ", but ".join([f"{because} over {', '.join(streams)} streams", *others])
 
 
 def _figures(one: EngineFigures) -> dict[str, Any]:

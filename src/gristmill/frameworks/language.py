@@ -13,6 +13,7 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import Sampling
+from gristmill.core.threads import yield_between_steps
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Generator, Job, Top
 from gristmill.tasks.language.chat_template import ChatTemplate
@@ -38,6 +39,7 @@ class LanguageRuntime:
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> LanguageRuntime:
         tokenizer = LanguageTokenizer.open(bundle / WEIGHTS)
         template = ChatTemplate.open(bundle / WEIGHTS, tokenizer.beginning, tokenizer.end)
+        yield_between_steps()
         kind: type[Generator] = plugins.load("generators", manifest.runtime)
         return cls(kind.load(bundle, manifest, resources), tokenizer, template)
 

@@ -21,7 +21,8 @@ from gristmill.frameworks.llama_cpp.slots import Slots
 from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
 from gristmill.frameworks.sequences import OpenSequence
 
-_PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
+_PIECE_TOKENS = 512  # of prompts in one step: what streams wait for at most
+_SCORED_TOKENS = 256  # in one call, each with logits of the whole vocabulary
 _SCORED = 0  # the slot that given texts are scored in
 
 
@@ -156,8 +157,8 @@ class LlamaCppGenerator:
         self._slots.empty(_SCORED)
         self._slots.context.adapt(None if adapter is None else self._adapters[adapter])
         found = []
-        for start in range(0, len(tokens) - 1, _PIECE_TOKENS):
-            piece = tokens[start : start + _PIECE_TOKENS]
+        for start in range(0, len(tokens) - 1, _SCORED_TOKENS):
+            piece = tokens[start : start + _SCORED_TOKENS]
             logits = self._slots.context.compute([Token(token, start + at, _SCORED, True)
                                                   for at, token in enumerate(piece)])  # fmt: skip
             following = tokens[start + 1 : start + len(piece) + 1]
