@@ -1,15 +1,18 @@
-"""`hf://ORG/NAME` through the hub's own client, from a hub on this machine: what is taken, and what is told."""
+"""`hf://ORG/NAME` and `mlflow://NAME/VERSION` through their own clients, from a hub and a registry on this machine."""
 
 from __future__ import annotations
 
 import pickle
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gristmill.core.errors import GristmillError, NotFound, Unprocessable
+from gristmill.core.errors import GristmillError, NotFound, Unavailable, Unprocessable
 from tests.imports.hub import Hub, hub_of
 from tests.imports.rig import Rig, onnx_model
 
@@ -60,3 +63,28 @@ def test_what_a_hub_has_not_is_told_in_one_sentence(
         rig.bring(source)
     assert "\n" not in caught.value.message
     assert rig.left_over() == set()
+
+
+REGISTER = """
+import sys, mlflow, onnx
+with mlflow.start_run():
+    mlflow.onnx.log_model(onnx.load(sys.argv[1]), name="model", registered_model_name="wine", pip_requirements=[])
+"""
+
+
+def test_a_registry_of_mlflow_gives_a_version(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow")
+    weights = onnx_model(tmp_path / "m.onnx")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    registered = subprocess.run([sys.executable, "-c", REGISTER, str(tmp_path / "m.onnx")], cwd=tmp_path,
+                                capture_output=True, text=True, timeout=120)  # fmt: skip
+    assert registered.returncode == 0, registered.stderr[-2000:]
+    found = rig.bring("mlflow://wine/1")
+    assert (found.manifest.runtime, found.manifest.lineage.imported_from) == ("onnx", "mlflow://wine/1")
+    np.testing.assert_allclose(found.version.outputs({"x": X})["y"], X @ weights, rtol=1e-5)
+    shutil.rmtree(rig.run / "bundle")
+    for source in ("mlflow://wine/7", "mlflow://nobody/1"):
+        with pytest.raises(Unavailable, match="check the name and MLFLOW_TRACKING_URI"):
+            rig.bring(source)
+        assert rig.left_over() == set()

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -388,5 +389,6 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do(rig: Rig, monkeypatch: pyt
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     for source in ("hf://org/name", "hf://org/name/model.gguf"):
         refused(rig, source, Unavailable, "download the model where it can, and import its folder")
+    monkeypatch.setitem(sys.modules, "mlflow.artifacts", None)  # as where MLflow is not installed
     refused(rig, "mlflow://wine/1", Unprocessable, "pip install 'gristmill\\[mlflow\\]', or import the model's folder")
     refused(rig, "s3://bucket/m", Unprocessable, "import hf://ORG/NAME or mlflow://NAME/VERSION")
