@@ -1,10 +1,13 @@
 from pathlib import Path
 
 from gristmill.books.check import check
+from gristmill.control import records
 from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
+from gristmill.control.replica_periods import Periods
 from gristmill.control.shipper import Shipper
-from gristmill.core.types import UsageRecord
+from gristmill.core.supervision import Pong
+from gristmill.core.types import Basis, Measure, ResourceUse, UsageRecord
 from gristmill.store.journal import Journal
 from gristmill.store.outbox import enqueue
 from tests.control.rig import BY, StandInEngine, outbox
@@ -59,3 +62,23 @@ def test_an_event_that_the_books_refuse_holds_up_no_other(platform: Platform) ->
     with platform.database.read() as connection:
         assert check(connection).to_dict()["usage_records"] == 1
     assert outbox(platform, "run.used") == []
+
+
+def test_a_replica_that_restarts_as_its_period_is_full_is_told_once(platform: Platform) -> None:
+    """Both stand in the same look at everything, which has the replica as it was before."""
+    now = platform.clock.now()
+    row = {"id": "rep_1", "tenant": BY.tenant, "endpoint": "wine", "model": "wine@1", "digest": "sha256:0",
+           "state": "ready", "resources": {"cores": 1.0}, "restarts": 0, "created_at": now - 120,
+           "ready_at": now - 100, "ended_at": None, "booked": {}, "error": None}  # fmt: skip
+    pong = Pong("ready", 0.0, 5, 2.0, ResourceUse(100.0, 3.0, 10**6, Measure(21.0, "J", Basis.modelled, "TDP model")))
+    with platform.database.write() as connection:
+        records.add_replica(connection, row)
+        stale = records.live_replicas(connection)
+    periods, shipper = Periods(platform), shipper_of(platform)
+    periods.close(stale[0], pong)
+    shipper.ship()
+    periods.step(stale, {"rep_1": pong})
+    shipper.ship()
+    with platform.database.read() as connection:
+        found = check(connection).to_dict()
+    assert (found["events"], found["conflicts"], found["problems"]) == (1, 0, [])

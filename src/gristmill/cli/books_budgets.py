@@ -45,7 +45,7 @@ def budgets(as_json: AsJson = False) -> None:
         "AMOUNT": "amount",
         "PERIOD": "period",
         "KIND": lambda row: "hard" if row["hard"] else "soft",
-        "FROM": lambda row: utc(row["begins_at"]),
+        "FROM": lambda row: utc(row["begins_at"])[:10],  # whole days are counted
     }
     show(found, as_json, lambda rows: table(rows, fields, empty="No budget yet: `gristmill books set-budget`."))
 

@@ -174,6 +174,11 @@ def update_replica(connection: Connection, replica: str, **values: Any) -> None:
     connection.execute(update(replicas).where(replicas.c.id == replica).values(**values))
 
 
+def booked_of(connection: Connection, replica: str) -> Values:
+    """What the books have of it."""
+    return dict(connection.execute(select(replicas.c.booked).where(replicas.c.id == replica)).scalar_one())
+
+
 def failed_replicas(connection: Connection, found: Endpoint, model: str, since: float) -> list[Replica]:
     """Of the endpoint and version that failed since then, oldest first."""
     query = select(replicas).where(

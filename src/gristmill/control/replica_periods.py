@@ -30,37 +30,33 @@ class Periods:
 
     def step(self, live: Sequence[Replica], answers: Mapping[str, Pong | None]) -> None:
         """Close the periods that are full."""
-        now = self._platform.clock.now()
         for replica in live:
-            answer = answers.get(replica.id)
-            booked = _booked(replica)
-            if (
-                answer is not None
-                and now - (booked.at or replica.ready_at or now) >= self._platform.settings.booking_period_s
-            ):
-                self.close(replica, answer, keep_counters=True)
+            if self._full(replica, msgspec.convert(replica.booked, Booked)):
+                self.close(replica, answers.get(replica.id), keep_counters=True)
 
     def close(self, replica: Replica, answer: Pong | None, *, keep_counters: bool = False) -> None:
         """Tell the books what was used since the last period. `keep_counters`: the process lives on.
 
-        The first one begins with the grant: a replica that loads holds it already.
+        The first one begins with the grant: a replica that loads holds it already. How far the books are is read anew:
+        since `replica` was, the same look may have closed a period as it restarted or ended it.
         """
-        booked = _booked(replica)
         if answer is None:
             return
-        now = self._platform.clock.now()
         with self._platform.database.write() as connection:
+            booked = msgspec.convert(records.booked_of(connection, replica.id), Booked)
+            if keep_counters and not self._full(replica, booked):
+                return
+            now = self._platform.clock.now()
             bookkeeping.tell(
                 connection, _event(replica, booked.index, booked.at or replica.created_at, now, _since(answer, booked))
             )
-            following = Booked(
-                booked.index + 1, now, *(_counters(answer, booked) if keep_counters else (0, 0.0, 0.0, 0.0))
-            )
+            counters = _counters(answer, booked) if keep_counters else (0, 0.0, 0.0, 0.0)
+            following = Booked(booked.index + 1, now, *counters)
             records.update_replica(connection, replica.id, booked=msgspec.to_builtins(following))
 
-
-def _booked(replica: Replica) -> Booked:
-    return msgspec.convert(replica.booked, Booked)
+    def _full(self, replica: Replica, booked: Booked) -> bool:
+        now = self._platform.clock.now()
+        return now - (booked.at or replica.ready_at or now) >= self._platform.settings.booking_period_s
 
 
 def _event(replica: Replica, index: int, start: float, end: float, used: Pong) -> Event:

@@ -36,7 +36,13 @@ def report(scope: Scope) -> dict[str, Any]:
         for (version, currency), values in cells
         if version
     ]
-    return found("cost", rows, _NOTES)
+    worth = {row["version"] for row in rows if _any(row)}
+    return found("cost", [row for row in rows if _any(row) or row["version"] not in worth], _NOTES)
+
+
+def _any(row: dict[str, Any]) -> bool:
+    """A version whose foreign money was exchanged later is worth nothing in that any more."""
+    return any(row[column] for column in (*_KINDS, *_STATE))
 
 
 def _idle(scope: Scope, cells: Cells) -> None:
