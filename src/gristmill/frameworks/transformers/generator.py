@@ -19,8 +19,11 @@ from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.adapter_stack import Lora
 from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
+from gristmill.frameworks.transformers.huge_pages import use_huge_pages
 from gristmill.frameworks.transformers.packed import pack
-from gristmill.frameworks.transformers.rows import NAME, Piece, Rows, Step, attention, plan
+from gristmill.frameworks.transformers.rewriting import rewritten
+from gristmill.frameworks.transformers.rows import Rows
+from gristmill.frameworks.transformers.step import NAME, Piece, Step, attention
 
 _ROWS = 32
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
@@ -64,10 +67,11 @@ class TransformersGenerator:
         self._waiting: deque[_Open] = deque()
         self._active: list[_Open] = []
         self._ended: list[_Row] = []  # behind the active ones
-        self._adapters = Adapters(self._model)
-        self._logits([0], [0], plan(self._rows, (), (Piece(0, 0, 1),)), [0])
+        self._logits([0], [0], Step(self._rows, (), (Piece(0, 0, 1),)), [0])
         if not self._rows.bytes_a_token:
             raise Unprocessable(_OWN_ATTENTION, field="architectures")
+        self._model = pack(rewritten(self._model))
+        self._adapters = Adapters(self._model)
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> TransformersGenerator:
@@ -76,8 +80,11 @@ class TransformersGenerator:
         language = manifest.signature.language
         if language is None:
             raise CorruptBundle("The bundle's signature does not say the model's context length.", file="manifest.json")
-        model = pack(load_causal(bundle / "weights").to(device))
-        return cls(model, language.context_length, resources.memory_bytes // 2)
+        model = load_causal(bundle / "weights").to(device)
+        made = cls(model, language.context_length, resources.memory_bytes // 2)
+        if device.type == "cpu":
+            use_huge_pages()
+        return made
 
     @property
     def busy(self) -> bool:
@@ -191,7 +198,7 @@ class TransformersGenerator:
                 wanted.append(len(tokens) - 1)
                 drawing.append(one)
         self._adapters.lay(owners)
-        logits = self._logits(tokens, positions, plan(self._rows, lengths, pieces), wanted or [0])
+        logits = self._logits(tokens, positions, Step(self._rows, lengths, pieces), wanted or [0])
         for one in decoding:
             one.computed += 1
         for piece in pieces:
@@ -219,7 +226,7 @@ class TransformersGenerator:
             places = list(range(piece.tokens))
             self._adapters.lay([(lora, piece.tokens)])
             logits = self._logits(list(tokens[start : piece.stop]), list(range(start, piece.stop)),
-                                  plan(self._rows, (), (piece,)), places)  # fmt: skip
+                                  Step(self._rows, (), (piece,)), places)  # fmt: skip
             following = tokens[start + 1 : piece.stop + 1]
             found += [log_softmax(row)[token] for row, token in zip(logits, following, strict=False)]
         return np.asarray(found, np.float64)
