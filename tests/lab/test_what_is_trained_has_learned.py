@@ -61,8 +61,9 @@ def test_an_mlp_on_wine_with_every_optimiser_and_schedule(
 def test_a_regression_on_diabetes_beats_the_mean(rig: Rig, diabetes: DatasetRef, loss: str) -> None:
     recipe = {"task": "tabular-regression", "architecture": {"name": "mlp", "hidden": [32]}, "loss": {"name": loss},
               "optimiser": {"learning_rate": 0.003}, "training": {"epochs": 30, "batch_size": 32}}  # fmt: skip
-    _, metrics = trained(rig, f"diabetes-{loss}", diabetes, recipe)
+    folder, metrics = trained(rig, f"diabetes-{loss}", diabetes, recipe)
     assert metrics["test/r2"] > 0.3
+    assert verify(folder / "bundle").signature.target == "target", "an explanation names what it explains"
 
 
 def test_a_cnn_on_the_digits(rig: Rig, digits: DatasetRef) -> None:

@@ -51,7 +51,8 @@ def _test_rows(spec: RunSpec, version: LoadedVersion) -> Examples:
     """As `version` takes them; of a series cut as it was in training. Raises Unprocessable where they do not fit it."""
     assert spec.dataset is not None
     task, signature = version.task, version.signature
-    target = signature.target or (version.manifest.lineage.recipe or {}).get("data", {}).get("target")
+    forecast = signature.target if isinstance(task, Windowed) else None
+    target = forecast or (version.manifest.lineage.recipe or {}).get("data", {}).get("target")
     series = Cut(task.options(version.preprocessing), signature.features) if isinstance(task, Windowed) else None
     test = load_examples(spec.dataset, Blobs(spec.blobs_url), task, target, signature.labels, series).test
     if series and not _fits(signature, task.signature(test)):

@@ -64,7 +64,7 @@ class Examples(NamedTuple):
     targets: np.ndarray
     labels: tuple[str, ...] | None  # class names; None for regression
     features: tuple[str, ...] | None  # column names of a tabular input, or of series
-    target: str | None = None  # names of the forecast series, with commas
+    target: str | None = None  # the column of numbers, or the forecast series with commas; None for classes
     references: Tensors | None = None
 
 

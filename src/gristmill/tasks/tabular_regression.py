@@ -32,11 +32,11 @@ class TabularRegression:
             raise Unprocessable(
                 f"Column {column!r} is not a finite number in row {row + 1}.", field=column, got=str(targets[row])
             )
-        return Examples(inputs, targets, None, features)
+        return Examples(inputs, targets, None, features, column)
 
     def signature(self, examples: Examples) -> Signature:
         return Signature(self.name, feature_specs(examples.inputs), (TensorSpec("prediction", "FP32", (-1, 1)),),
-                         features=examples.features)  # fmt: skip
+                         features=examples.features, target=examples.target)  # fmt: skip
 
     def fit_preprocessing(self, train: Examples, options: Mapping[str, Any]) -> Preprocessing:
         return fit_features(train.inputs, options)
