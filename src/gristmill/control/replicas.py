@@ -106,10 +106,9 @@ class Replicas:
             self._restart(replica, folder)
         elif heard is None:
             self._heard[replica.id] = pings.worker(self._socket(replica), self._platform.wake)
-        elif heard.answer is None or heard.silent_s() > _SILENT_S:
-            if heard.silent_s() > (_LOADING_S if heard.answer is None else _SILENT_S):
-                self._kill(replica, "does not answer")
-        else:
+        elif heard.silent_s() > _patience_s(heard.answer):
+            self._kill(replica, "does not answer")
+        elif heard.answer is not None and heard.silent_s() <= _SILENT_S:
             self._observe(replica, heard.answer)
 
     def _observe(self, replica: Replica, pong: Pong) -> None:
@@ -266,6 +265,11 @@ class Replicas:
 
     def _socket(self, replica: Replica) -> str:
         return replica_socket(str(self._platform.settings.sockets), replica.id)
+
+
+def _patience_s(pong: Pong | None) -> float:
+    """A framework that is being imported holds the interpreter for seconds on a busy machine: nothing hangs yet."""
+    return _LOADING_S if pong is None or pong.state == "loading" else _SILENT_S
 
 
 def _failure(folder: Path) -> str | None:
