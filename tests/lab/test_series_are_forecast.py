@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gristmill.bundles.digests import verify
-from gristmill.bundles.replay import replay
-from gristmill.core.types import DatasetRef, Resources, RunKind, RunResult, RunState, VersionRef
+from gristmill.bundles.replay import replay, write_golden
+from gristmill.core.errors import Unprocessable
+from gristmill.core.types import DatasetRef, Resources, RunKind, RunResult, RunState, Signature, VersionRef
 from gristmill.lab.loading import open_version
 from gristmill.tasks.series import FORECAST, HISTORY
 from tests import waves
@@ -122,8 +123,9 @@ def test_versions_with_other_windows_are_compared_on_the_same_targets(
     rig: Rig, series: DatasetRef, waves_lstm: Path
 ) -> None:
     weak = trained(rig, "waves-weak", series, RECIPE | {
-        "preprocessing": {"window": 12, "horizon": 6}, "training": {"epochs": 1, "batch_size": 64},
+        "preprocessing": {"window": 12, "horizon": 6, "series": ["load"]}, "training": {"epochs": 1, "batch_size": 64},
     })  # fmt: skip
+    assert verify(weak / "bundle").signature.inputs[0].shape == (-1, 12, 1), "it sees the series that it chose"
     found = evaluated(rig, "waves-compare", series, version(waves_lstm, "lstm"), version(weak, "weak"))
     assert found.error is None
     assert found.metrics["mase"] == pytest.approx(metrics(waves_lstm)["test/mase"], rel=1e-4)
@@ -164,6 +166,27 @@ def test_a_run_that_cannot_be_says_why_in_one_sentence(
     assert found.state is RunState.failed
     assert says in (found.error or "")
     assert "\n" not in (found.error or "")
+
+
+def test_a_name_with_a_comma_is_one_series(rig: Rig) -> None:
+    lines = (waves.write(rig.folder / "plain.csv").read_text()).splitlines()
+    (rig.folder / "celsius.csv").write_text("\n".join(['time,"load, °C",heat', *lines[1:]]))
+    dataset = rig.dataset(rig.folder / "celsius.csv", "time-series-forecasting", "load, °C")
+    folder = trained(rig, "celsius", dataset, RECIPE | {"training": {"epochs": 1}})
+    assert verify(folder / "bundle").signature.target == "load, °C"
+    found = evaluated(rig, "celsius-evaluated", dataset, version(folder, "celsius"), None)
+    assert found.error is None
+    assert len(found.report["slices"]) == 6
+
+
+def test_forecasts_in_millions_are_replayed_but_for_their_rounding(tmp_path: Path) -> None:
+    given = {HISTORY: np.zeros((2, 24, 2), np.float32)}
+    values = np.asarray([[2e6, 0.5], [-1e6, -0.25]], np.float32)  # some cross zero
+    signature = Signature("time-series-forecasting", (), ())
+    write_golden(tmp_path, given, {FORECAST: values})
+    replay(tmp_path, signature, lambda _: {FORECAST: values + np.float32(1.0)})
+    with pytest.raises(Unprocessable, match="differs by up to 1e"):
+        replay(tmp_path, signature, lambda _: {FORECAST: values + np.float32(1000.0)})
 
 
 def test_rows_in_no_order_are_not_forecast(rig: Rig, diabetes: DatasetRef) -> None:

@@ -46,10 +46,10 @@ def _forecast(signature: Signature, output: int) -> str | None:
     """`OT in 3 steps`: which of a forecast's values; of other numbers the target's name."""
     if signature.scores != "values":
         return signature.target
-    shape = signature.outputs[0].shape[1:]
-    step, place = divmod(output, shape[1] if len(shape) > 1 else 1)
-    name = (signature.target or "").split(",")[place] if signature.target else "the forecast"
-    return f"{name} in {step + 1} {'step' if step == 0 else 'steps'}"
+    several = signature.outputs[0].shape[2:]
+    step, place = divmod(output, several[0]) if several else (output, 0)
+    name = signature.target.split(",")[place] if several and signature.target else signature.target
+    return f"{name or 'the forecast'} in {step + 1} {'step' if step == 0 else 'steps'}"
 
 
 def _explained(subject: Subject, units: Units, row: int, found: Attribution, points: int) -> Explanation:

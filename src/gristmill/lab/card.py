@@ -9,7 +9,7 @@ from gristmill.lab.loading import Splits
 from gristmill.lab.slices import by_step
 from gristmill.lab.training import Training
 from gristmill.tasks.protocol import Examples, Tensors
-from gristmill.tasks.series import FORECAST
+from gristmill.tasks.series import FORECAST, target_names
 
 _LIMITS = (
     "Its figures hold for rows like those of the dataset above. It has not been tested on other sources, for fairness "
@@ -61,7 +61,7 @@ def _slices(outputs: Tensors, held_out: Examples) -> str:
 
 
 def _by_step(outputs: Tensors, held_out: Examples) -> str:
-    names = tuple((held_out.target or "").split(","))
+    names = target_names(held_out.target, held_out.targets)
     rows = [(part["slice"], *(f"{part[name]:.4f}" for name in ("mae", "mase", "naive_mase")))
             for part in by_step(outputs, held_out.targets, names)]  # fmt: skip
     return "## By step\n\n" + _table(("ahead", "MAE", "MASE", "MASE of the naive forecast"), rows)

@@ -13,6 +13,7 @@ from gristmill.lab.events import Events
 from gristmill.lab.loading import Cut, LoadedVersion, load_examples, load_version
 from gristmill.store.blobs import Blobs
 from gristmill.tasks.protocol import Examples, Tensors, Windowed
+from gristmill.tasks.series import target_names
 
 
 def evaluate_run(spec: RunSpec, events: Events) -> tuple[dict[str, float], dict[str, Any]]:
@@ -41,7 +42,7 @@ def evaluate_run(spec: RunSpec, events: Events) -> tuple[dict[str, float], dict[
             spec.seed,
             (subject.reference, rival.reference if rival else None),
             _rival_outputs(spec, subject, rival, test) if rival else None,
-            tuple((test.target or "").split(",")),
+            target_names(test.target, test.targets),
         )
     )
     return {name: figure["value"] for name, figure in report["metrics"].items()}, report

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gristmill.core.errors import Unprocessable
@@ -17,7 +19,7 @@ def naive_forecasts(series: np.ndarray, starts: np.ndarray, frame: Frame) -> np.
     return np.asarray(series[starts[:, None] + back])
 
 
-def naive_scale(train: np.ndarray, season: int, names: tuple[str, ...]) -> np.ndarray:
+def naive_scale(train: np.ndarray, season: int, names: Sequence[str]) -> np.ndarray:
     """Mean absolute error [T] of the naive forecast one season ahead on the training rows [R, T] themselves.
 
     The scale of MASE: Hyndman, Koehler, "Another look at measures of forecast accuracy", International Journal of

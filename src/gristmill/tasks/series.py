@@ -52,6 +52,11 @@ class ScaleSeries(msgspec.Struct, frozen=True, tag="scale-series"):
         return {HISTORY: np.zeros_like(raw[HISTORY], np.float32)}
 
 
+def target_names(target: str | None, targets: np.ndarray) -> tuple[str, ...]:
+    """Of forecast values [N, horizon(, T)]; the name of a single one may hold a comma itself."""
+    return tuple((target or "").split(",")) if targets.ndim == 3 else (target or "",)
+
+
 def rows_of(history: np.ndarray) -> np.ndarray:
     """The rows that windows [N, window, S] of consecutive rows overlap on; none of no window."""
     return np.concatenate([history[:, 0], *history[-1:, 1:]])

@@ -40,9 +40,8 @@ class TimeSeriesForecasting:
     ) -> dict[str, Examples]:
         frame, rows = Frame.of(options), self.examples(columns, target)
         _check_lengths({name: len(part) for name, part in parts.items()}, frame)
-        assert rows.target is not None
-        train = rows.targets[parts["train"]]
-        scale = naive_scale(train, frame.season, tuple(rows.target.split(",")))
+        names = [tuple(columns)[place] for place in _targets(tuple(columns), target)]
+        scale = naive_scale(rows.targets[parts["train"]], frame.season, names)
         return {name: _windows(rows, part, frame, scale) for name, part in parts.items()}
 
     def options(self, preprocessing: Preprocessing) -> dict[str, Any]:
@@ -152,10 +151,9 @@ def _windows(rows: Examples, part: np.ndarray, frame: Frame, scale: np.ndarray) 
     first = max(begin, frame.window)
     starts = np.arange(first, max(first, end - frame.horizon + 1))
     history = np.lib.stride_tricks.sliding_window_view(series, frame.window, axis=0).swapaxes(1, 2)
-    ahead = targets[starts[:, None] + np.arange(frame.horizon)]
-    naive = naive_forecasts(targets, starts, frame)
-    shape = (len(starts), frame.horizon, *targets.shape[1:][targets.shape[1] == 1 :])
-    references = {NAIVE: naive.reshape(shape), SCALE: np.broadcast_to(scale, (len(starts), len(scale)))}
+    ahead, naive = targets[starts[:, None] + np.arange(frame.horizon)], naive_forecasts(targets, starts, frame)
+    if len(scale) == 1:
+        ahead, naive = ahead[..., 0], naive[..., 0]
+    references = {NAIVE: naive, SCALE: np.broadcast_to(scale, (len(starts), len(scale)))}
     place = first - frame.window
-    return rows._replace(inputs={HISTORY: history[place : place + len(starts)]}, targets=ahead.reshape(shape),
-                         references=references)  # fmt: skip
+    return rows._replace(inputs={HISTORY: history[place : place + len(starts)]}, targets=ahead, references=references)
