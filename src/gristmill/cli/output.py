@@ -30,7 +30,7 @@ def show(document: Any, as_json: bool, view: Callable[[Any], RenderableType]) ->
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode() + "\n")
         sys.stdout.flush()
     else:
-        console.print(view(document))
+        console.print(view(document), crop=False)  # a line too long for the terminal goes on below: no amount is cut
 
 
 def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -> RenderableType:
