@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from gristmill.core.types import (
 )
 
 BROKEN = "this bundle does not load"
+SLOW = "this bundle says nothing for seconds while it loads"
 _Message = Ping | Reload | Census
 
 
@@ -89,11 +91,16 @@ def run(folder: Path) -> None:
 def worker(folder: Path) -> None:
     claim(folder)
     spec = msgspec.json.decode((folder / "replica.json").read_bytes(), type=ReplicaSpec)
-    broken = BROKEN in (Path(spec.bundle) / "card.md").read_text()
+    card = (Path(spec.bundle) / "card.md").read_text()
+    broken, silent_s = BROKEN in card, 4.0 if SLOW in card else 0.0
     meter, rows = Meter(), [0]
 
     def answer(_message: _Message) -> Pong:
         rows[0] += 1
+        if silent_s and rows[0] == 1:
+            return Pong("loading", 0.0, 0, 0.0, meter.read())
+        if rows[0] == 2:
+            time.sleep(silent_s)
         return Pong("failed" if broken else "ready", 0.0, rows[0], 0.1, meter.read(), BROKEN if broken else None)
 
     _serve(spec.socket, answer)
@@ -117,7 +124,7 @@ def _serve(path: str, answer: Any) -> None:
         listener.listen(16)
         while True:
             connection, _ = listener.accept()
-            with connection:
+            with connection, suppress(OSError, EOFError):  # who asked may have waited long enough
                 header, _ = frames.receive(connection)
                 frames.send(connection, answer(msgspec.msgpack.decode(header, type=_Message)))
 

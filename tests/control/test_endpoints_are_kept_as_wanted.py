@@ -13,7 +13,7 @@ from gristmill.control.state import REPLICA_SOCKETS
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.routes import read_snapshot
 from tests.control.rig import BY, StandInEngine, add_version, open_platform, pid_of, until
-from tests.control.stand_ins import BROKEN
+from tests.control.stand_ins import BROKEN, SLOW
 
 TENANT = BY.tenant
 
@@ -89,6 +89,14 @@ def test_a_first_version_that_does_not_load_leaves_no_process_behind(served: Ser
     assert not list(served.platform.settings.sockets.glob(REPLICA_SOCKETS))
     served.deploy("wine@1")
     assert served.models() == ["wine@1"]
+
+
+def test_a_replica_that_is_silent_while_it_loads_is_waited_for(served: Served, tmp_path: Path) -> None:
+    """The import of TensorFlow holds the interpreter for seconds where the machine is busy: nothing hangs yet."""
+    add_version(served.platform, tmp_path / "slow", SLOW)
+    served.deploy("wine@4")
+    (replica,) = served.show()["replicas"]
+    assert (replica["model"], replica["restarts"]) == ("wine@4", 0)
 
 
 def test_a_dead_replica_is_back_under_its_own_id_and_a_stopped_one_is_replaced(served: Served) -> None:
