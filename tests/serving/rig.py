@@ -5,6 +5,7 @@ The runtime comes in through an entry point of its own, written beside one file:
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import os
@@ -239,6 +240,7 @@ class Rig:
                     "client_idle_timeout_s": 10.0,
                     "default_deadline_ms": 30_000,
                     "drain_timeout_s": 10.0,
+                    "kept": str(folder / "kept"),
                 }
                 | gateway
             )
@@ -298,6 +300,24 @@ class Rig:
     def start_gateway(self) -> None:
         self.process = start("gateway", self.gateway_folder, self.environment)
         eventually(lambda: self.get("/healthz", key=None).status == 200, 10)
+
+    @contextmanager
+    def second_gateway(self, port: int) -> Iterator[Rig]:
+        """Another gateway of the same installation, as a rig to ask; on a port of its own, so that a test chooses."""
+        folder = self.folder / f"gateway-{port}"
+        folder.mkdir()
+        spec = msgspec.json.decode((self.gateway_folder / "gateway.json").read_bytes(), type=GatewaySpec)
+        own = {"id": folder.name, "port": port, "grpc_port": 0, "control_socket": str(self.folder / f"{port}.sock"),
+               "journal": str(folder / "journal")}  # fmt: skip
+        (folder / "gateway.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, **own)))
+        other = copy.copy(self)
+        other.port, other.journal, other.gateway_folder, other.workers = port, folder / "journal", folder, []
+        other.control_socket = own["control_socket"]
+        try:
+            other.start_gateway()
+            yield other
+        finally:
+            other.stop()
 
     def wait_ready(self) -> None:
         eventually(lambda: all(worker.ready() for worker in self.workers), 20)

@@ -168,6 +168,9 @@ class Gateways:
             client_idle_timeout_s=settings.client_idle_timeout_s,
             default_deadline_ms=settings.default_deadline_ms,
             drain_timeout_s=settings.drain_timeout_s,
+            kept=str(settings.kept),
+            responses_kept_days=settings.responses_kept_days,
+            responses_bytes=settings.responses_bytes,
             leases_socket=str(settings.leases_socket),
             log_level=settings.log_level,
         )

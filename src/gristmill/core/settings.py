@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     drain_timeout_s: Annotated[float, Meta(gt=0)] = 30.0
     journal_segment_bytes: Positive = 64 * 2**20
     journal_fsync: bool = False  # kill -9 loses nothing either way; True survives a power cut too
+    responses_kept_days: Annotated[float, Meta(ge=0)] = 30.0  # of /v1/responses with `store`; 0: none is kept
+    responses_bytes: Positive = 2 * 2**30  # beyond them the oldest responses go first
     ship_interval_s: Annotated[float, Meta(gt=0)] = 0.5
     reconcile_interval_s: Annotated[float, Meta(gt=0)] = 0.25
     booking_period_s: Annotated[float, Meta(gt=0)] = 60.0  # how often the books hear what a replica has used
@@ -86,6 +88,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def journal(self) -> Path:
         return self.home_path / "journal"
+
+    @property
+    def kept(self) -> Path:
+        """What gateways keep for a while: answers by Idempotency-Key, responses."""
+        return self.home_path / "kept"
 
     @property
     def bundles(self) -> Path:

@@ -300,5 +300,8 @@ class GatewaySpec(msgspec.Struct, frozen=True, kw_only=True):
     client_idle_timeout_s: float
     default_deadline_ms: int
     drain_timeout_s: float
+    kept: str  # folder of what the gateways of this machine keep for a while: answers by Idempotency-Key, responses
+    responses_kept_days: float = 30.0  # 0: none is kept
+    responses_bytes: int = 2 * 2**30
     leases_socket: str = ""  # of the controller: where slices of hard budgets are leased
     log_level: str = "INFO"

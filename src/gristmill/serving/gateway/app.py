@@ -38,11 +38,11 @@ def load_dialects() -> dict[str, Dialect]:
 class App:
     """Deny by default: what is not health needs a key before anything else is looked at."""
 
-    def __init__(self, serving: Serving, dialects: dict[str, Dialect]) -> None:
+    def __init__(self, serving: Serving, dialects: dict[str, Dialect], idempotency: Idempotency) -> None:
         self._serving = serving
         self._dialects = dialects
         self._ids = RecordIds()
-        self._idempotency = Idempotency()
+        self._idempotency = idempotency
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

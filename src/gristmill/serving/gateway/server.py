@@ -17,6 +17,8 @@ from gristmill.core.routes import Snapshot, read_snapshot
 from gristmill.core.types import GatewaySpec
 from gristmill.serving.gateway.app import App, load_dialects
 from gristmill.serving.gateway.control import Control
+from gristmill.serving.gateway.idempotency import KEPT_S, MOST_BYTES, Idempotency
+from gristmill.serving.gateway.kept import Kept
 from gristmill.serving.gateway.listening import listening_socket
 from gristmill.serving.gateway.protocol import PatientProtocol, close_late_clients
 from gristmill.serving.gateway.serving import Serving
@@ -56,8 +58,9 @@ def run(spec: GatewaySpec) -> None:
 
 async def _serve(spec: GatewaySpec) -> None:
     serving = Serving(spec, _first_snapshot(Path(spec.routes_file)))
+    answered = Kept(Path(spec.kept) / "answered", KEPT_S, MOST_BYTES)
     config = uvicorn.Config(
-        App(serving, load_dialects()),
+        App(serving, load_dialects(), Idempotency(answered)),
         http=PatientProtocol,
         ws="none",
         lifespan="off",
@@ -75,6 +78,8 @@ async def _serve(spec: GatewaySpec) -> None:
     tasks = [
         asyncio.create_task(serving.expire_for_ever()),
         asyncio.create_task(serving.budgets.return_idle()),
+        asyncio.create_task(answered.sweep_for_ever()),
+        asyncio.create_task(serving.responses.sweep_for_ever()),
         asyncio.create_task(close_late_clients(server.server_state.connections, spec.client_idle_timeout_s)),
     ]
     gc.collect()

@@ -17,6 +17,7 @@ from gristmill.serving.gateway.budgets.budgets import Budgets
 from gristmill.serving.gateway.cache import AnswerCache
 from gristmill.serving.gateway.generation.pool import GenerationPool
 from gristmill.serving.gateway.generation.stream import Stream
+from gristmill.serving.gateway.kept import Kept
 from gristmill.serving.gateway.limits import Header, Limiter
 from gristmill.serving.gateway.metering import Meter
 from gristmill.serving.gateway.metrics import Observed, PoolMetrics, render
@@ -25,6 +26,7 @@ from gristmill.serving.gateway.routing import AnyPool, Route, Routes, Share
 from gristmill.serving.gateway.work import Answer, Work
 from gristmill.store.journal import Journal
 
+_DAY_S = 86_400.0
 _EXPIRY_EVERY_S = 0.01
 _READY_WITHIN_S = 1.0
 _TEXT_DEADLINE_MS = 600_000  # a long answer comes for minutes; its reader sees it come
@@ -44,6 +46,7 @@ class Serving:
         self._meter = Meter(self._journal)
         self._limiter = Limiter(monotonic)
         self.budgets = Budgets(spec.id, spec.leases_socket)
+        self.responses = Kept(Path(spec.kept) / "responses", spec.responses_kept_days * _DAY_S, spec.responses_bytes)
         self.loop = asyncio.get_running_loop()
         self._pepper = Path(spec.pepper_file).read_bytes()
         self._pools: dict[PoolKey, AnyPool] = {}
