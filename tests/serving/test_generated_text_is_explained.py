@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def test_the_picture_is_a_map_and_the_page_escapes_what_it_shows(served: Rig) ->
     [
         (3, {}, 400, "send {'inputs': 'a prompt'}"),
         (PROMPT, {"max_new_tokens": 0}, 400, "`max_new_tokens` should be a whole number from 1 to 512"),
-        (PROMPT, {"method": "shapley"}, 422, "Text is explained by occlusion: got 'shapley'."),
+        (PROMPT, {"method": "shapley"}, 422, "Text is explained by occlusion or integrated-gradients: got 'shapley'."),
         (PROMPT, {"target": 9}, 422, "`target` is 9, and the answer has tokens 0 to 3."),
         (PROMPT, {"pionts": 9}, 422, "Did you mean 'points'?"),
         (PROMPT, {"answer": ""}, 422, "The answer has no tokens"),
@@ -120,3 +121,46 @@ def test_an_explanation_is_metered_as_its_answer(served: Rig) -> None:
     eventually(lambda: len(served.records()) == before + 1, 5)
     record = served.records()[-1]
     assert (record.operation, record.status, record.tokens["completion"]) == ("explain", 200, 4)
+
+
+def test_by_gradients_it_owes_what_captum_says(served: Rig, bundle: Bundle) -> None:
+    from captum.attr import IntegratedGradients
+
+    tokenizer = LanguageTokenizer.open(bundle.folder / "weights")
+    prompt, answer = tokenizer.encode(PROMPT), tokenizer.encode(" go in")
+    asked = {"answer": " go in", "method": "integrated-gradients", "steps": 24}
+    (found,) = explain(served, PROMPT, **asked).json["explanations"]
+    model = load_causal(bundle.folder / "weights", torch.float32)
+    embedded = model.get_input_embeddings().weight.detach()
+    end = embedded[torch.tensor(prompt + answer[:-1])][None]
+    begin = end.clone()
+    begin[0, : len(prompt)] = embedded[min(tokenizer.ends)]
+
+    def told(given: torch.Tensor, place: int) -> torch.Tensor:
+        logits = model(inputs_embeds=given).logits[:, len(prompt) - 1 + place]
+        return logits.float().log_softmax(-1)[:, answer[place]]
+
+    for place in range(len(answer)):
+        by_captum, delta = IntegratedGradients(told).attribute(
+            end, begin, additional_forward_args=place, n_steps=24, return_convergence_delta=True
+        )
+        owed = by_captum.sum(dim=2)[0, : len(prompt)].detach().numpy()
+        assert found["values"][place] == pytest.approx(owed, abs=2e-3)
+        assert abs(float(delta)) <= found["delta"] + 2e-3
+    assert (found["method"], found["names"]) == ("integrated-gradients", [tokenizer.decode([one]) for one in prompt])
+    assert len(found["curves"]["fraction"]) == 4
+    assert found["deletion_auc"] is not None
+
+
+def test_gradients_of_one_token_of_a_chat_as_a_page_while_others_write(served: Rig) -> None:
+    messages = [{"role": "user", "content": "How many sacks?"}]
+    asked = {"method": "integrated-gradients", "steps": 8, "target": 1, "render": "html"}
+    with ThreadPoolExecutor(2) as clients:
+        writing = clients.submit(
+            served.request, "POST", "/v1/completions", {"model": "tiny", "prompt": "All", "max_tokens": 100}
+        )
+        (found,) = explain(served, messages, **asked).json["explanations"]
+        assert writing.result().status == 200
+    assert (found["target"], len(found["values"]), "".join(found["names"])) == (1, 1, "How many sacks?")
+    assert "integrated-gradients" in found["picture"]
+    assert "convergence error" in found["picture"]

@@ -46,6 +46,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     sampling: Sampling = Sampling()
     logprobs: int | None = None  # None: not asked; k: of the chosen token and of the k likeliest
     ignore_eos: bool = False  # for benchmarks: generate all `max_tokens`
+    echo: bool = False  # the answer begins with the prompt, whose tokens have log probabilities too; needs `logprobs`
     json_schema: dict[str, Any] | None = None  # the answer's; {} for any JSON object
     tools: list[dict[str, Any]] = []  # OpenAI's tool objects
     tool_choice: str = "auto"  # none, auto, required, or a function's name
@@ -61,7 +62,10 @@ class Finish(StrEnum):
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
-    """One token with its natural log probability; `data` is its bytes, since a token need not be whole UTF-8."""
+    """One token with its natural log probability; `data` is its bytes, since a token need not be whole UTF-8.
+
+    NaN: it has none, as the first of a prompt, which nothing stands before.
+    """
 
     token: str
     logprob: float

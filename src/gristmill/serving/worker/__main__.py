@@ -55,7 +55,7 @@ def _answering(version: Version, spec: ReplicaSpec, state: WorkerState, server: 
         return Batches(version, state, server.send)
     from gristmill.serving.worker.generation.generating import Generation
 
-    return Generation(version, Path(spec.bundle), state, server.send)
+    return Generation(version, Path(spec.bundle), spec.resources, state, server.send)
 
 
 def _fail(folder: Path, state: WorkerState, error: Exception) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 from gristmill.core.generation import Delta, Finish, TokenLogprob, ToolCallDelta
 from gristmill.frameworks.generation import Emission
 from gristmill.serving.worker.generation.segments import MARKS, Kind, Piece, Segments
@@ -18,10 +21,11 @@ class Choice:
         ends: frozenset[int],
         stop: StopStrings,
         segments: Segments,
+        echoed: Sequence[int] = (),
     ) -> None:
-        """`place`: the request's number and the choice's."""
+        """`place`: the request's number and the choice's. `echoed`: the prompt, which comes again before the answer."""
         self.request, self.index = place
-        self.tokens = 0
+        self.tokens = -max(0, len(echoed) - 1)  # below 0 while the prompt comes
         self.reasoning_tokens = 0
         self.finish: Finish | None = None
         self._tokenizer, self._ends = tokenizer, ends
@@ -30,10 +34,13 @@ class Choice:
         self._call = ""  # of a tool, as far as it is written
         self._calls = 0
         self._unsent = 0  # tokens that no delta stands for yet
+        self._first = echoed[0] if echoed else None
 
     def add(self, emission: Emission) -> Delta | None:
         """What the token adds; None while all of it is held back."""
         self.tokens += 1
+        if self.tokens <= 0:
+            return self._echo(emission)
         self._unsent += 1
         self.reasoning_tokens += self._segments.kind is Kind.reasoning
         ended = emission.token in self._ends
@@ -46,6 +53,19 @@ class Choice:
             pieces += self._segments.add(self._stop.end()) + self._segments.end()
             self.finish = Finish.stop if ended or self._stop.hit else Finish.length
         return self._delta(pieces, self._logprobs(emission))
+
+    def _echo(self, emission: Emission) -> Delta:
+        """A token of the prompt; before its second, which is the first that follows something, the first."""
+        text, told = "", self._logprobs(emission)
+        if self._first is not None:
+            text = self._text.add(self._first)
+            told = (self._told(self._first, math.nan), *told)
+            self._first = None
+        text += self._text.add(emission.token)
+        if emission.finished:
+            text += self._text.end()
+            self.finish = Finish.length
+        return Delta(self.request, self.index, text, 0, logprobs=told, finish=self.finish)
 
     def _logprobs(self, emission: Emission) -> tuple[TokenLogprob, ...]:
         if emission.logprob is None:

@@ -14,9 +14,19 @@ import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import Delta, Finish, GenerationRequest, Sampling, TokenUsage
-from gristmill.explanation.generated_text import METHOD, GeneratedText, Scoring, explain_text
+from gristmill.explanation.generated_text import (
+    GRADIENTS,
+    METHODS,
+    OCCLUSION,
+    Along,
+    GeneratedText,
+    Scoring,
+    explain_text,
+)
 from gristmill.frameworks.generation import Emission, Job
 from gristmill.serving.worker.explaining import document, picture_of, target_of
+from gristmill.serving.worker.generation.forced import Forced
+from gristmill.serving.worker.generation.gradients import Gradients
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
 
 _AT_A_TIME = 8  # sequences of one explanation, so that others' requests find room between them
@@ -29,33 +39,16 @@ def given_answer(asked: GenerationRequest, tokenizer: LanguageTokenizer) -> list
     return None if answer is None else tokenizer.encode(str(answer), rendered=True)
 
 
-class Forced:
-    """See frameworks/generation.Grammar: exactly these tokens."""
-
-    def __init__(self, tokens: Iterable[int], vocabulary: int) -> None:
-        self._left, self._vocabulary = deque(tokens), vocabulary
-
-    def allowed(self) -> np.ndarray:
-        only = np.zeros(self._vocabulary, bool)
-        only[self._left[0]] = True
-        return only
-
-    def accept(self, token: int) -> None:
-        self._left.popleft()
-
-
 class ExplainRequest:
     """See requests.Request. Its one delta is the explanation as JSON."""
 
     def __init__(
         self, number: int, asked: GenerationRequest, writing: Job, said: list[bool], tokenizer: LanguageTokenizer,
-        vocabulary: int, ids: Iterator[int],
+        vocabulary: int, ids: Iterator[int], gradients: Gradients,
     ) -> None:  # fmt: skip
         """`writing` writes the answer, unless `explain` is called before. Raises Unprocessable."""
         parameters = asked.explanation or {}
-        method = parameters.get("method") or METHOD
-        if method != METHOD:
-            raise Unprocessable(f"Text is explained by {METHOD}: got {method!r}.", field="method", got=method)
+        self._method = _method(parameters.get("method") or OCCLUSION, writing.adapter, gradients)
         self._picture, self._target = picture_of(parameters), target_of(parameters)
         self._options = {name: value for name, value in parameters.items() if name not in _OWN}
         self._number, self._writing, self._tokenizer = number, writing, tokenizer
@@ -65,6 +58,8 @@ class ExplainRequest:
         self._scores: list[list[float]] = []
         self._places: dict[int, int] = {}  # of jobs under way
         self._scoring: Scoring | None = None
+        self._gradients, self._work = gradients, _nothing()
+        self.working = False
         self._written, self._cached = 0, 0
 
     def explain(self, answer: list[int]) -> None:
@@ -77,7 +72,7 @@ class ExplainRequest:
             self._writing.tokens, self._said, answer, tokenizer.decode, lambda token: tokenizer.token(token)[0],
             min(tokenizer.ends, default=0),
         )  # fmt: skip
-        self._scoring = explain_text(subject, self._target, self._options)
+        self._scoring = explain_text(subject, self._method, self._target, self._options)
         self._ask(next(self._scoring))
 
     def jobs(self) -> Iterable[Job]:
@@ -119,9 +114,23 @@ class ExplainRequest:
             del self._places[emission.id]
             self.explain(self._answer)
 
-    def _ask(self, prompts: list[list[int]]) -> None:
-        self._waiting.extend(enumerate(prompts))
-        self._scores = [[] for _ in prompts]
+    def work(self) -> Delta | None:
+        found = next(self._work)
+        if found is None:
+            return None
+        self.working = False
+        return self._advance(found)
+
+    @property
+    def ended(self) -> bool:
+        return not (self._places or self._waiting or self.working)
+
+    def _ask(self, asked: list[list[int]] | Along) -> None:
+        if isinstance(asked, Along):
+            self._work, self.working = self._gradients.work(asked), True
+            return
+        self._waiting.extend(enumerate(asked))
+        self._scores = [[] for _ in asked]
 
     def _advance(self, scores: list[np.ndarray]) -> Delta | None:
         assert self._scoring is not None
@@ -136,3 +145,18 @@ class ExplainRequest:
     def usage(self) -> TokenUsage:
         """The answer's own: what explaining it took is in the replica's cost."""
         return TokenUsage(len(self._writing.tokens), self._cached, self._written)
+
+
+def _method(asked: str, adapter: str | None, gradients: Gradients) -> str:
+    """Raises Unprocessable where it is none, or cannot be had here."""
+    if asked not in METHODS:
+        raise Unprocessable(f"Text is explained by {' or '.join(METHODS)}: got {asked!r}.", field="method", got=asked)
+    if asked == GRADIENTS:
+        gradients.kind()
+        if adapter is not None:
+            raise Unprocessable(f"What an adapter writes is explained by {OCCLUSION}.", field="method", got=asked)
+    return asked
+
+
+def _nothing() -> Iterator[list[np.ndarray] | None]:
+    yield from ()

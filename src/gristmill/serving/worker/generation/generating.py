@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import secrets
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ import msgspec
 
 from gristmill.core.errors import Malformed
 from gristmill.core.generation import Delta, GenerationRequest, TokenUsage
+from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Grammar, Job, Top
 from gristmill.frameworks.language import WEIGHTS, LanguageRuntime, likeliest_jobs, likeliest_of
 from gristmill.serving.wire.messages import Answered, Begun, Cancel, Ended, Fault, Generate, Generated, Tokenize
@@ -20,8 +23,10 @@ from gristmill.serving.worker.computing import fault
 from gristmill.serving.worker.generation.adapting import adapt
 from gristmill.serving.worker.generation.choice import Choice
 from gristmill.serving.worker.generation.explaining import ExplainRequest, given_answer
+from gristmill.serving.worker.generation.forced import Forced
+from gristmill.serving.worker.generation.gradients import Gradients
 from gristmill.serving.worker.generation.grammars import Grammars
-from gristmill.serving.worker.generation.prompts import Prompt, Prompts
+from gristmill.serving.worker.generation.prompts import Prompt, Prompts, check_echo
 from gristmill.serving.worker.generation.requests import Request, TextRequest
 from gristmill.serving.worker.generation.segments import MARKS, Kind, Segments
 from gristmill.serving.worker.generation.stop_strings import StopStrings
@@ -62,7 +67,7 @@ class Generation:
 
     messages = Generate | Cancel | Tokenize
 
-    def __init__(self, version: Version, bundle: Path, state: WorkerState, send: Send) -> None:
+    def __init__(self, version: Version, bundle: Path, resources: Resources, state: WorkerState, send: Send) -> None:
         runtime, facts = version.runtime, version.manifest.signature.language
         assert isinstance(runtime, LanguageRuntime)
         assert facts is not None
@@ -72,6 +77,8 @@ class Generation:
         self._thinks = template is not None and MARKS[Kind.reasoning][1] in template.source
         self._prompts = Prompts(self._tokenizer, template, facts)
         self._grammars = Grammars(weights, self._tokenizer, facts.vocabulary)
+        self._gradients = Gradients(bundle, version.manifest, resources)
+        self._working: deque[_Open] = deque()  # requests with something to compute beside the engine
         self._state, self._send = state, send
         self._ids = itertools.count(1)
         self._vocabulary = facts.vocabulary
@@ -81,7 +88,7 @@ class Generation:
 
     @property
     def busy(self) -> bool:
-        return self._generator.busy
+        return self._generator.busy or bool(self._working)
 
     def adapt(self) -> None:
         wanted, self._state.wanted = self._state.wanted, None
@@ -133,6 +140,8 @@ class Generation:
     def _writing(self, message: Generate, prompt: Prompt) -> TextRequest:
         asked = message.asked
         most = self._prompts.most_new(asked, prompt)
+        if asked.echo:
+            check_echo(prompt.tokens, most, self._tokenizer.ends)
         jobs = [self._job(asked, prompt, most, index) for index in range(asked.n)]
         choices = [self._choice(asked, prompt, (message.request, index), job) for index, job in enumerate(jobs)]
         return TextRequest(list(zip(jobs, choices, strict=True)), len(prompt.tokens))
@@ -145,7 +154,7 @@ class Generation:
         writing = self._job(asked, prompt, self._prompts.most_new(asked, prompt), 0)
         request = ExplainRequest(
             message.request, asked, writing, self._prompts.said(asked, prompt), self._tokenizer, self._vocabulary,
-            self._ids,
+            self._ids, self._gradients,
         )  # fmt: skip
         if answer is not None:
             request.explain(answer)
@@ -155,6 +164,8 @@ class Generation:
         for job in opened.request.jobs():
             self._generator.submit(job)
             self._by_id[job.id] = opened
+        if opened.request.working and opened not in self._working:
+            self._working.append(opened)
 
     def _job(self, asked: GenerationRequest, prompt: Prompt, most: int, index: int) -> Job:
         seed = asked.sampling.seed
@@ -162,9 +173,10 @@ class Generation:
             asked.sampling, seed=secrets.randbits(63) if seed is None else (seed + index) % 2**63
         )
         ends = frozenset() if asked.ignore_eos else self._tokenizer.ends
-        return Job(
-            next(self._ids), prompt.tokens, most, sampling, ends, asked.logprobs, self._grammar(asked), asked.adapter
-        )
+        tokens, grammar = prompt.tokens, self._grammar(asked)
+        if asked.echo:  # its tokens come one by one: so every engine tells how likely each of them was
+            tokens, most, grammar = tokens[:1], most + len(tokens) - 1, Forced(tokens[1:], self._vocabulary)
+        return Job(next(self._ids), tokens, most, sampling, ends, asked.logprobs, grammar, asked.adapter)
 
     def _grammar(self, asked: GenerationRequest) -> Grammar | None:
         functions = wanted_tools(asked)
@@ -178,10 +190,17 @@ class Generation:
         kinds = {Kind.reasoning} if self._thinks and asked.messages is not None else set()
         kinds |= {Kind.tool_call} if asked.tools and asked.tool_choice != "none" else set()
         segments = Segments(frozenset(kinds), prompt.inside)
-        return Choice(place, self._tokenizer, job.ends, StopStrings(asked.stop), segments)
+        echoed = prompt.tokens if asked.echo else ()
+        return Choice(place, self._tokenizer, job.ends, StopStrings(asked.stop), segments, echoed)
 
     def step(self) -> None:
-        """One token for every sequence under way, in one frame a gateway."""
+        """One token for every sequence under way, in one frame a gateway; then a little of what else is to be done."""
+        if self._generator.busy:
+            self._generate()
+        if self._working:
+            self._work(self._working.popleft())
+
+    def _generate(self) -> None:
         started = self._state.begin()
         emissions = self._generator.step()
         took_us = self._state.end(started, len(emissions)) * 1e6
@@ -191,21 +210,41 @@ class Generation:
             if opened is not None:
                 opened.compute_us += took_us / len(emissions)
                 opened.add_energy(self._state.joules, len(emissions))
-                self._add(opened, emission, made.setdefault(opened.connection, _Made([], [])))
+                advance = partial(self._added, opened.request, emission)
+                self._go_on(opened, advance, made.setdefault(opened.connection, _Made([], [])))
             elif emission.id in self._golden:
                 self._golden[emission.id] = emission.top
         for connection, out in made.items():
-            if out.deltas or out.ended:
-                self._send(connection, Generated(tuple(out.deltas), tuple(out.ended)))
+            self._tell(connection, out)
 
-    def _add(self, opened: _Open, emission: Emission, out: _Made) -> None:
-        request = opened.request
+    def _work(self, opened: _Open) -> None:
+        out = _Made([], [])
+        self._go_on(opened, partial(self._worked, opened), out)
+        self._tell(opened.connection, out)
+
+    def _worked(self, opened: _Open) -> Delta | None:
+        started = self._state.begin()
         try:
-            delta = request.add(emission)
-            if emission.id not in request.under_way:
-                del self._by_id[emission.id]
-                if not emission.finished:  # a stop string
-                    self._generator.cancel(emission.id)
+            return opened.request.work()
+        finally:
+            opened.compute_us += self._state.end(started, 0) * 1e6
+            opened.add_energy(self._state.joules, 1)
+
+    def _tell(self, connection: socket.socket, out: _Made) -> None:
+        if out.deltas or out.ended:
+            self._send(connection, Generated(tuple(out.deltas), tuple(out.ended)))
+
+    def _added(self, request: Request, emission: Emission) -> Delta | None:
+        delta = request.add(emission)
+        if emission.id not in request.under_way:
+            del self._by_id[emission.id]
+            if not emission.finished:  # a stop string
+                self._generator.cancel(emission.id)
+        return delta
+
+    def _go_on(self, opened: _Open, advance: Callable[[], Delta | None], out: _Made) -> None:
+        try:
+            delta = advance()
             self._submit(opened)
         except Exception as error:
             self._stop(opened)
@@ -213,13 +252,15 @@ class Generation:
             return
         if delta is not None:
             out.deltas.append(delta)
-        if not request.under_way:
+        if opened.request.ended:
             out.ended.append(self._end(opened))
 
     def _stop(self, opened: _Open) -> None:
         for id in opened.request.under_way:
             self._generator.cancel(id)
             self._by_id.pop(id, None)
+        if opened in self._working:
+            self._working.remove(opened)
 
     def _end(self, opened: _Open, reason: Fault | None = None) -> Ended:
         del self._requests[opened.connection, opened.number]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gristmill.core.errors import Malformed
@@ -72,7 +72,7 @@ class Prompts:
         """How many tokens the answer may have. Raises Malformed when the context has no room for them."""
         field = "messages" if asked.messages is not None else "prompt"
         room = self._facts.context_length - len(prompt.tokens)
-        wanted = asked.max_tokens or max(room, 1)
+        wanted = max(room, 1) if asked.max_tokens is None else asked.max_tokens
         if wanted > room:
             raise Malformed(
                 f"This model's context length is {self._facts.context_length} tokens, and {len(prompt.tokens)} in the "
@@ -80,3 +80,11 @@ class Prompts:
                 field=field, reason="context_length_exceeded",
             )  # fmt: skip
         return wanted
+
+
+def check_echo(tokens: Sequence[int], most: int, ends: frozenset[int]) -> None:
+    """Raises Malformed where the prompt cannot come again token by token."""
+    if len(tokens) + most < 2:
+        raise Malformed("A prompt of one token has no log probability: ask for max_tokens of 1.", field="max_tokens")
+    if not ends.isdisjoint(tokens[1:]):
+        raise Malformed("The prompt holds a token that ends a text: echo with logprobs takes none.", field="prompt")

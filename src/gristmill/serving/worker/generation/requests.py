@@ -26,11 +26,27 @@ class Request(Protocol):
         """Of a job under way; None while there is nothing to tell. Raises what ends the request."""
         ...
 
+    @property
+    def working(self) -> bool:
+        """Whether `work` has something to compute beside the engine."""
+        ...
+
+    def work(self) -> Delta | None:
+        """A little of it. Raises what ends the request."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """Nothing is under way, and nothing comes."""
+        ...
+
     def usage(self) -> TokenUsage: ...
 
 
 class TextRequest:
     """Text for a client: one job a choice."""
+
+    working = False
 
     def __init__(self, choices: list[tuple[Job, Choice]], prompt_tokens: int) -> None:
         self._new = [job for job, _ in choices]
@@ -54,8 +70,15 @@ class TextRequest:
             self._ended.append(self._choices.pop(emission.id))
         return delta
 
+    def work(self) -> Delta | None:
+        return None
+
+    @property
+    def ended(self) -> bool:
+        return not self._choices
+
     def usage(self) -> TokenUsage:
         choices = [*self._choices.values(), *self._ended]
-        completion = sum(choice.tokens for choice in choices)
+        completion = sum(max(0, choice.tokens) for choice in choices)
         reasoning = sum(choice.reasoning_tokens for choice in choices)
         return TokenUsage(self._prompt_tokens, self._cached, completion, reasoning)
