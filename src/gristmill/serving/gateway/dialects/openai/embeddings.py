@@ -28,6 +28,7 @@ class Embedding(msgspec.Struct, forbid_unknown_fields=True):
     input: str | list[Any]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: Annotated[int, Meta(ge=1)] | None = None
+    truncate_prompt_tokens: Literal[-1] | None = None  # vLLM's: cut what is longer than the model reads
     user: str | None = None
 
 
@@ -46,6 +47,8 @@ async def embeddings(request: Request) -> Answer:
     def render(version: RouteVersion, result: Result) -> Reply:
         assert not isinstance(result, bytes)
         found = {output.name: output.values for output in result}
+        if asked.truncate_prompt_tokens is None:
+            _check_lengths(asked.input, found[TOKENS], version.signature.longest)
         vectors = _shortened(found[EMBEDDING], asked.dimensions)
         data = [
             {"object": "embedding", "index": index, "embedding": _encoded(vector, asked.encoding_format)}
@@ -69,6 +72,17 @@ def _texts(given: str | list[Any]) -> list[str]:
         if not text:
             raise Malformed("A text is empty.", field=f"input[{place}]")
     return texts
+
+
+def _check_lengths(given: str | list[Any], read_tokens: np.ndarray, longest: int | None) -> None:
+    """A text of as many tokens as the model reads may have been cut. Raises Malformed, as OpenAI does."""
+    if longest is None or (read_tokens < longest).all():
+        return
+    field = "input" if isinstance(given, str) else f"input[{int((read_tokens >= longest).argmax())}]"
+    raise Malformed(
+        f"The text has more than the {longest - 1} tokens that this model takes: split it, or have it cut by "
+        "truncate_prompt_tokens of -1.", field=field, reason="context_length_exceeded",
+    )  # fmt: skip
 
 
 def _shortened(vectors: np.ndarray, dimensions: int | None) -> np.ndarray:
