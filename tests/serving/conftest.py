@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from gristmill.core.types import GrpcServer
@@ -47,11 +48,22 @@ def language_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 @pytest.fixture(scope="package")
 def language_served(tmp_path_factory: pytest.TempPathFactory, language_bundle: Bundle) -> Iterator[Rig]:
-    """A gateway before two replicas of it, endpoint `tiny`: they take seconds to load, so all tests share them."""
+    """A gateway before two replicas of it, endpoint `tiny`: they take seconds to load, so all tests share them.
+
+    `tools` is the same model, told to be one whose template takes tools: a call that must come is held to its grammar.
+    """
     with rig(tmp_path_factory.mktemp("rig"), free_port()) as made:
         workers = [made.add_worker(language_bundle, "tiny@1") for _ in range(2)]
         made.serve("tiny", ("tiny@1", language_bundle, 1, workers))
+        made.serve("tools", ("tiny@1", _taking_tools(language_bundle), 1, workers))
         made.push()
         made.wait_ready()
         made.start_gateway()
         yield made
+
+
+def _taking_tools(bundle: Bundle) -> Bundle:
+    facts = bundle.signature.language
+    assert facts is not None
+    language = msgspec.structs.replace(facts, tools=True)
+    return bundle._replace(signature=msgspec.structs.replace(bundle.signature, language=language))

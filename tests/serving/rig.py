@@ -302,13 +302,13 @@ class Rig:
         eventually(lambda: self.get("/healthz", key=None).status == 200, 10)
 
     @contextmanager
-    def second_gateway(self, port: int) -> Iterator[Rig]:
+    def second_gateway(self, port: int, **more: Any) -> Iterator[Rig]:
         """Another gateway of the same installation, as a rig to ask; on a port of its own, so that a test chooses."""
         folder = self.folder / f"gateway-{port}"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         spec = msgspec.json.decode((self.gateway_folder / "gateway.json").read_bytes(), type=GatewaySpec)
         own = {"id": folder.name, "port": port, "grpc_port": 0, "control_socket": str(self.folder / f"{port}.sock"),
-               "journal": str(folder / "journal")}  # fmt: skip
+               "journal": str(folder / "journal")} | more  # fmt: skip
         (folder / "gateway.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(spec, **own)))
         other = copy.copy(self)
         other.port, other.journal, other.gateway_folder, other.workers = port, folder / "journal", folder, []
@@ -320,7 +320,7 @@ class Rig:
             other.stop()
 
     def wait_ready(self) -> None:
-        eventually(lambda: all(worker.ready() for worker in self.workers), 20)
+        eventually(lambda: all(worker.ready() for worker in self.workers), 60)
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

@@ -24,6 +24,7 @@ def test_a_key_that_has_used_its_tokens_waits_and_is_told_how_long(served: Rig) 
             client.completions.create(model="tiny", prompt="All is grist", max_tokens=1)
     assert "60 tokens a minute" in str(caught.value)
     assert 30 < float(caught.value.response.headers["retry-after"]) < 60
+    assert caught.value.response.headers["x-ratelimit-remaining-tokens"] == "0"
 
 
 def test_what_is_left_of_a_minutes_requests_is_told(served: Rig) -> None:

@@ -36,7 +36,9 @@ def test_prometheus_reads_both_as_histograms(client: openai.OpenAI, served: Rig)
     client.completions.create(model="tiny", prompt="All is grist", max_tokens=4, extra_body={"ignore_eos": True})
     text = served.request("GET", "/metrics").body.decode()
     for name in ("time_to_first_token_seconds", "time_per_output_token_seconds"):
-        counted = [line for line in text.splitlines() if line.startswith(f"gristmill_{name}_count")]
+        counted = [
+            line for line in text.splitlines() if line.startswith(f'gristmill_{name}_count{{tenant="t",endpoint="tiny"')
+        ]
         assert len(counted) == 1
         assert int(counted[0].split()[-1]) >= 1
         assert f"# TYPE gristmill_{name} histogram" in text

@@ -6,8 +6,11 @@ from typing import Any
 
 import openai
 import pytest
+import torch
 
-from tests.serving.rig import Rig, eventually
+from gristmill.frameworks.transformers.causal import load_causal
+from gristmill.tasks.language.tokenizer import LanguageTokenizer
+from tests.serving.rig import Bundle, Rig, eventually
 
 MESSAGES: Any = [{"role": "user", "content": "How many sacks?"}]
 GREEDY: Any = {"temperature": 0, "max_tokens": 20, "extra_body": {"ignore_eos": True}}
@@ -111,7 +114,7 @@ def test_the_async_client_streams_to_many_at_once(served: Rig) -> None:
 
 
 def test_models_are_listed_and_texts_tokenised(client: openai.OpenAI, served: Rig) -> None:
-    (listed,) = client.models.list()
+    listed, _ = client.models.list()
     retrieved = client.models.retrieve("tiny")
     assert (listed.id, listed.object) == (retrieved.id, retrieved.object) == ("tiny", "model")
     assert listed.created == retrieved.created
@@ -135,6 +138,52 @@ def test_every_stream_is_in_the_journal_with_its_tokens_by_class(client: openai.
     assert again.usage.prompt_tokens_details.cached_tokens == second.tokens["cached"] > 0
 
 
+def test_a_prompt_is_scored_by_echo_with_logprobs(client: openai.OpenAI, language_bundle: Bundle) -> None:
+    """As evaluation harnesses ask: the prompt's own log probabilities, and nothing written."""
+    prompt = "All is grist to the mill."
+    scored = client.completions.create(model="tiny", prompt=prompt, echo=True, logprobs=1, max_tokens=0)
+    (choice,) = scored.choices
+    assert choice.logprobs is not None
+    told = choice.logprobs.token_logprobs or []
+    tokens = LanguageTokenizer.open(language_bundle.folder / "weights").encode(prompt)
+    with torch.inference_mode():
+        logits = load_causal(language_bundle.folder / "weights")(torch.tensor([tokens])).logits[0].float()
+    expected = logits.log_softmax(-1)[range(len(tokens) - 1), tokens[1:]]
+    assert told[0] is None
+    assert told[1:] == pytest.approx(expected.tolist(), abs=0.05)
+    assert (choice.text, "".join(choice.logprobs.tokens or [])) == (prompt, prompt)
+    assert (choice.finish_reason, scored.usage and scored.usage.completion_tokens) == ("length", 0)
+    by_ids = client.completions.create(model="tiny", prompt=tokens, echo=True, logprobs=0, max_tokens=0)
+    assert by_ids.choices[0].text == prompt
+
+
+def test_an_echo_goes_on_as_the_prompt_would_whole_and_as_events(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "prompt": "The books", "temperature": 0, "max_tokens": 6, "logprobs": 2}
+    plain = client.completions.create(**asked)
+    whole = client.completions.create(**asked, echo=True)
+    streamed = list(client.completions.create(**asked, echo=True, stream=True))
+    assert whole.choices[0].text == "The books" + plain.choices[0].text
+    assert "".join(chunk.choices[0].text for chunk in streamed) == whole.choices[0].text
+    assert (whole.usage, plain.usage) != (None, None)
+    assert whole.usage.completion_tokens == plain.usage.completion_tokens  # type: ignore[union-attr]
+    logprobs = whole.choices[0].logprobs
+    assert logprobs is not None
+    pieces = [one for chunk in streamed for one in (chunk.choices[0].logprobs.text_offset or [])]  # type: ignore[union-attr]
+    assert pieces == logprobs.text_offset
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [({"max_tokens": 0}, "max_tokens"), ({"echo": True, "prompt": [5, 6]}, "echo"),
+     ({"echo": True, "logprobs": 1, "presence_penalty": 1}, "echo"),
+     ({"echo": True, "logprobs": 1, "prompt": [5, 0, 6]}, "prompt"),
+     ({"echo": True, "logprobs": 1, "prompt": [5], "max_tokens": 0}, "max_tokens")],
+)  # fmt: skip
+def test_an_echo_that_cannot_be_is_refused_by_name(served: Rig, asked: dict[str, Any], param: str) -> None:
+    answer = served.request("POST", "/v1/completions", {"model": "tiny", "prompt": "x"} | asked)
+    assert (answer.status, answer.json["error"]["param"]) == (400, param)
+
+
 @pytest.mark.parametrize(
     ("asked", "param"),
     [
@@ -144,6 +193,10 @@ def test_every_stream_is_in_the_journal_with_its_tokens_by_class(client: openai.
         ({"stop": [""]}, "stop[0]"),
         ({"n": 0}, "n"),
         ({"colour": "red"}, "colour"),
+        ({"messages": [{"role": "user", "content": "x", "colour": "red"}]}, "messages[0].colour"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages[0].content"),
+        ({"store": True}, "store"),
+        ({"service_tier": "flex"}, "service_tier"),
         ({"max_tokens": 10_000}, "messages"),
         ({"logit_bias": {"x": 1}}, "logit_bias"),
         ({"logit_bias": {"1": 101}}, "logit_bias"),
@@ -176,6 +229,11 @@ def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: 
     with pytest.raises(openai.NotFoundError) as unknown:
         client.embeddings.create(model="unknown", input="x")
     assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
+    with pytest.raises(openai.NotFoundError) as unknown:
+        client.models.retrieve("unknown")
+    assert (unknown.value.param, unknown.value.code) == ("model", "model_not_found")
+    with pytest.raises(openai.NotFoundError):
+        client.models.delete("tiny")
     with pytest.raises(openai.NotFoundError) as no_path:
         client.moderations.create(input="x")
     assert no_path.value.type == "invalid_request_error"

@@ -82,7 +82,9 @@ class App:
                 return Answer(Reply(self._serving.metrics(key), text), "")
             raise NotFound("There is nothing at this path.")
         except GristmillError as error:
-            return Answer(_refusal(dialect or self._dialects["v2"], error, path), request.model if request else "")
+            limits = request.limit_headers() if request is not None and error.status == 429 else ()
+            refusal = _refusal(dialect or self._dialects["v2"], error, path, limits)
+            return Answer(refusal, request.model if request else "")
         except ClientLeft:
             raise
         except RecursionError:  # msgspec's, at a depth of about a thousand
@@ -95,11 +97,13 @@ class App:
             return Answer(_refusal(dialect or self._dialects["v2"], bug, path), "")
 
 
-def _refusal(dialect: Dialect, error: GristmillError, path: str) -> Reply:
-    headers: list[Header] = [(b"content-type", b"application/json")]
+def _refusal(dialect: Dialect, error: GristmillError, path: str, limits: tuple[Header, ...] = ()) -> Reply:
+    headers: list[Header] = [(b"content-type", b"application/json"), *limits]
     if error.retry_after_s is not None:
         headers.append((b"retry-after", str(max(1, round(error.retry_after_s + 0.5))).encode()))
         headers.append((b"retry-after-ms", str(max(1, round(error.retry_after_s * 1e3))).encode()))
+    if error.status >= 500 and error.retry_after_s is None:
+        headers.append((b"x-should-retry", b"false"))  # OpenAI's clients would: it would only fail once more
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return Reply(dialect.error(error, path), tuple(headers), error.status)

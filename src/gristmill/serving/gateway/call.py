@@ -8,6 +8,7 @@ from time import monotonic
 from gristmill.core.generation import Delta, GenerationRequest
 from gristmill.core.routes import RouteKey
 from gristmill.serving.gateway.generation.stream import Stream
+from gristmill.serving.gateway.kept import Kept
 from gristmill.serving.gateway.routing import Route, Share
 from gristmill.serving.gateway.serving import Serving
 from gristmill.serving.gateway.work import Answer, Header, Job, Render, Work
@@ -60,6 +61,10 @@ class Call:
     def limit_headers(self) -> tuple[Header, ...]:
         """What the caller's key has left, as OpenAI's headers."""
         return self._serving.limit_headers(self.key)
+
+    @property
+    def kept_responses(self) -> Kept:
+        return self._serving.responses
 
     async def tokenize(self, share: Share, asked: GenerationRequest) -> bytes:
         """See GenerationPool.tokenize."""

@@ -24,6 +24,10 @@ class Kept:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder, self._kept_s, self._most_bytes = folder, kept_s, most_bytes
 
+    def __bool__(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._kept_s > 0
+
     @staticmethod
     def name(*parts: str | bytes) -> str:
         """One name for these parts and no others: whose a thing is, is part of where it lies."""

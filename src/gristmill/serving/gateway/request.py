@@ -39,6 +39,12 @@ class Request(Call):
         self.path: str = scope["path"]
         self.headers = headers
 
+    @property
+    def query(self) -> str:
+        """What stands behind the path's question mark, still escaped."""
+        told: bytes = self._scope["query_string"]
+        return told.decode("latin-1")
+
     async def body(self) -> bytes:
         """Inflated; read once. Raises TooLarge, Malformed (compression), ClientLeft."""
         if self._body is None:

@@ -40,10 +40,13 @@ class KServeV1:
         if request.path == "/v1/models" and request.method == "GET":
             return _models(request)
         match = _MODEL(request.path)
-        if match is None or (request.method == "POST") != (match["what"] is not None):
+        if match is None or request.method != ("GET" if match["what"] is None else "POST"):
             raise NotFound(f"There is no {request.method} at this path.")
         name, _, adapter = match["name"].partition(":")
-        share = request.route(name).pick(adapter=adapter or None)
+        try:
+            share = request.route(name).pick(adapter=adapter or None)
+        except NotFound as error:
+            raise NotFound(error.message, field="model", reason="model_not_found") from None
         if match["what"] is None:
             made_at = int(share.pool.version.created_at)
             document = _model(match["name"], made_at, request) | {"name": match["name"], "ready": share.pool.ready}

@@ -60,7 +60,7 @@ class Stream:
     @property
     def touched(self) -> bool:
         """Whether the client has anything of the answer: then it cannot begin again elsewhere."""
-        return self.sent > 0
+        return self.sent > 0 or self.written > 0
 
     @property
     def tokens(self) -> int:
@@ -80,8 +80,9 @@ class Stream:
     # The pool's side
 
     def push(self, delta: Delta) -> None:
-        self.last_at = monotonic()
-        self.begun_at = self.begun_at or self.last_at
+        if delta.tokens:  # a prompt that comes again is not timed
+            self.last_at = monotonic()
+            self.begun_at = self.begun_at or self.last_at
         self._deltas.append(delta)
         self._call()
 

@@ -66,7 +66,7 @@ class Generations:
     def used(self) -> list[TokenUsage]:
         return [stream.usage for stream in self.streams if stream.usage is not None]
 
-    async def whole(self, take: Callable[[int, Delta], None], timeout_s: float | None = None) -> None:
+    async def whole(self, take: Callable[[int, Delta], object], timeout_s: float | None = None) -> None:
         """Every delta with its prompt's place, once all have ended. Raises the first error."""
         self._timeout_s = timeout_s
         for stream in self.streams:
@@ -131,10 +131,11 @@ class Generations:
                         yield self._written(first, render)
                     async for item in deltas:
                         yield self._written(item, render)
+                    ended = last()
                 except GristmillError as error:
                     yield broken(error)
                     return
-                yield last() + (DONE if done else b"")
+                yield ended + (DONE if done else b"")
 
         return StreamedAnswer(Streamed(written(), _EVENTS), self._at.share.pool.version.model)
 

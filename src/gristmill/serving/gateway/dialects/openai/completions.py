@@ -40,9 +40,17 @@ def _prompts(asked: Completion) -> list[str | list[int]]:
         raise Malformed(f"prompt should be 1 to {MOST_PROMPTS} texts, none of them empty.", field="prompt")
     if asked.best_of is not None and asked.best_of != (asked.n or 1):
         raise Malformed("best_of is not done here: ask for n and choose.", field="best_of")
-    if asked.echo and (asked.logprobs is not None or not isinstance(prompts[0], str)):
-        raise Malformed("echo is done for texts and without logprobs.", field="echo")
+    _check_echo(asked, prompts)
     return prompts
+
+
+def _check_echo(asked: Completion, prompts: list[str | list[int]]) -> None:
+    if asked.max_tokens == 0 and (not asked.echo or asked.logprobs is None):
+        raise Malformed("max_tokens of 0 writes nothing: ask for echo with logprobs too.", field="max_tokens")
+    if asked.echo and asked.logprobs is None and not isinstance(prompts[0], str):
+        raise Malformed("echo of token ids needs logprobs.", field="echo")
+    if asked.echo and asked.logprobs is not None and (asked.presence_penalty or asked.frequency_penalty):
+        raise Malformed("echo with logprobs takes no penalties on what was written.", field="echo")
 
 
 def _are_tokens(prompt: Any) -> bool:
@@ -55,11 +63,12 @@ def generation(asked: Completion, at: Target, prompt: str | list[int]) -> Genera
         prompt=prompt,
         adapter=at.adapter,
         n=asked.n or 1,
-        max_tokens=asked.max_tokens or _DEFAULT_TOKENS,
+        max_tokens=_DEFAULT_TOKENS if asked.max_tokens is None else asked.max_tokens,
         stop=asked.stops(),
         sampling=asked.sampling(),
         logprobs=asked.logprobs,
         ignore_eos=asked.ignore_eos,
+        echo=bool(asked.echo) and asked.logprobs is not None,
     )
 
 
@@ -78,7 +87,7 @@ class CompletionAnswer:
         self._with_logprobs = asked.logprobs is not None
         self._with_usage = asked.stream_options is not None and asked.stream_options.include_usage
         self._generations = generations
-        echoed = [str(prompt) if asked.echo else "" for prompt in prompts]
+        echoed = [str(prompt) if asked.echo and not self._with_logprobs else "" for prompt in prompts]
         self._choices = [_Choice(text) for text in echoed for _ in range(self._n)]
         self._unechoed = {index for index, choice in enumerate(self._choices) if choice.text}
         self._head = {"id": f"cmpl-{record_id}", "object": "text_completion", "created": now(), "model": asked.model}

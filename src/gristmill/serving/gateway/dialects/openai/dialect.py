@@ -9,7 +9,8 @@ from gristmill.serving.gateway.dialects.openai.chat import chat
 from gristmill.serving.gateway.dialects.openai.completions import completions
 from gristmill.serving.gateway.dialects.openai.embeddings import embeddings
 from gristmill.serving.gateway.dialects.openai.errors import error_body
-from gristmill.serving.gateway.dialects.openai.responses import responses
+from gristmill.serving.gateway.dialects.openai.responses.paths import PATH as RESPONSES
+from gristmill.serving.gateway.dialects.openai.responses.paths import responses
 from gristmill.serving.gateway.dialects.openai.tokenize import tokenize
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.work import Answer, Header, StreamedAnswer
@@ -19,7 +20,7 @@ _RESOURCES: dict[str, Callable[[Request], Awaitable[Answer | StreamedAnswer]]] =
     "/v1/chat/completions": chat,
     "/v1/completions": completions,
     "/v1/embeddings": embeddings,
-    "/v1/responses": responses,
+    RESPONSES: responses,
     "/v1/tokenize": tokenize,
 }
 
@@ -29,7 +30,9 @@ class OpenAI:
 
     async def answer(self, request: Request) -> Answer | StreamedAnswer:
         resource = _RESOURCES.get(request.path)
-        if resource is None or request.method != "POST":
+        if request.path.startswith(f"{RESPONSES}/"):
+            resource = responses
+        elif resource is None or request.method != "POST":
             raise NotFound(f"There is no {request.method} at this path: POST to {', '.join(_RESOURCES)}.")
         request.content_type(_READABLE)
         try:

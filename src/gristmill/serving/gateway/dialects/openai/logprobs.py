@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 from gristmill.core.generation import TokenLogprob
@@ -25,7 +26,8 @@ def of_completion(logprobs: Sequence[TokenLogprob], start: int) -> dict[str, Any
         start += len(one.token)
     return {
         "tokens": [one.token for one in logprobs],
-        "token_logprobs": [one.logprob for one in logprobs],
-        "top_logprobs": [{other.token: other.logprob for other in one.top} for one in logprobs],
+        "token_logprobs": [None if isnan(one.logprob) else one.logprob for one in logprobs],
+        "top_logprobs": [None if isnan(one.logprob) else {other.token: other.logprob for other in one.top}
+                         for one in logprobs],
         "text_offset": offsets,
-    }
+    }  # fmt: skip

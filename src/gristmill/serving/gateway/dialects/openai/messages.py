@@ -8,6 +8,8 @@ import msgspec
 
 from gristmill.core.errors import Malformed
 
+_TEXTS = frozenset(("text", "input_text", "output_text", "summary_text", "reasoning_text", "refusal"))
+
 
 class CalledFunction(msgspec.Struct):
     name: str
@@ -20,18 +22,25 @@ class ToolCall(msgspec.Struct):
     type: Literal["function"] = "function"
 
 
-class Part(msgspec.Struct):
+class Part(msgspec.Struct, omit_defaults=True):
     type: str
     text: str | None = None
+    refusal: str | None = None
 
 
-class Message(msgspec.Struct):
+class Message(msgspec.Struct, forbid_unknown_fields=True):
+    """Past `reasoning_content` come fields of an answer that clients send back as they got it: they say nothing."""
+
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[Part] | None = None
     name: str | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    refusal: str | None = None
+    annotations: list[Any] | None = None
+    audio: None = None
+    function_call: None = None
 
 
 def rendered(messages: list[Message]) -> list[dict[str, Any]]:
@@ -64,13 +73,16 @@ def _content(message: Message, place: int) -> str:
         if message.role == "assistant" and message.tool_calls:
             return ""
         raise Malformed(f"Missing required parameter: 'messages[{place}].content'.", field=f"messages[{place}].content")
-    texts = []
-    for number, part in enumerate(message.content):
-        if part.type not in ("text", "input_text", "output_text") or part.text is None:
-            field = f"messages[{place}].content[{number}]"
-            raise Malformed(f"This model reads text: it takes no content of the type {part.type!r}.", field=field)
-        texts.append(part.text)
-    return "".join(texts)
+    if not message.content:
+        raise Malformed("The content of a message has no parts.", field=f"messages[{place}].content")
+    return "".join([_text(part, f"messages[{place}].content[{number}]") for number, part in enumerate(message.content)])
+
+
+def _text(part: Part, field: str) -> str:
+    text = part.refusal if part.type == "refusal" else part.text
+    if part.type not in _TEXTS or text is None:
+        raise Malformed(f"This model reads text: it takes no content of the type {part.type!r}.", field=field)
+    return text
 
 
 def _arguments(call: ToolCall, place: int) -> Any:

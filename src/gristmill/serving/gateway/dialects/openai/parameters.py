@@ -17,6 +17,10 @@ Count = Annotated[int, Meta(ge=1)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+ServiceTier = Literal["auto", "default"]
+Metadata = Annotated[
+    dict[Annotated[str, Meta(max_length=64)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
 Stop = Annotated[list[Annotated[str, Meta(min_length=1)]], Meta(max_length=16)] | Annotated[str, Meta(min_length=1)]
 
 
@@ -112,15 +116,21 @@ class Chat(_Common, kw_only=True):
     parallel_tool_calls: bool | None = True
     chat_template_kwargs: dict[str, Any] | None = None
     modalities: list[Literal["text"]] | None = None
-    metadata: dict[str, str] | None = None
-    store: Literal[False] | None = None
-    service_tier: Literal["auto", "default"] | None = None
+    metadata: Metadata | None = None
+    store: bool | None = None
+    service_tier: ServiceTier | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.store:
+            raise Malformed("Chats are not stored here: leave 'store' out, or use /v1/responses.", field="store")
 
 
 class Completion(_Common, kw_only=True):
     prompt: str | list[Any]  # texts, a list of token ids, or lists of them
+    max_tokens: Annotated[int, Meta(ge=0)] | None = None
     logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     echo: bool | None = False
     best_of: Count | None = None
@@ -135,7 +145,7 @@ class Tokens(msgspec.Struct, forbid_unknown_fields=True):
 
 
 P = TypeVar("P", bound=msgspec.Struct)
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
+_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.+?)`")
 _MISSING = re.compile(r"required field `(.+?)`")
 
