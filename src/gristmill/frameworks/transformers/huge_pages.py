@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 _MAPS = Path("/proc/self/smaps")
 _LARGE = 2**21
+_WORTH = 2**25  # bytes of a region: weights stand in such ones, and moving the rest costs a second of loading
 _HUGEPAGE, _COLLAPSE = 14, 25  # madvise(2): from now on; at once, since Linux 6.1
 _HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) rw-p \S+ \S+ 0 *(\[heap\])?$")  # anonymous, private
 
@@ -31,14 +32,14 @@ class _Region(NamedTuple):
 
 
 def use_huge_pages() -> None:
-    """Only regions in use by more than half: next to no memory is added. Where it cannot be, nothing changes."""
+    """Only large regions in use by more than half: next to no memory is added. Where it cannot be, nothing changes."""
     if sys.platform != "linux" or not _MAPS.exists():
         return
     madvise = ctypes.CDLL(None, use_errno=True).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for region in _used(_MAPS.read_text()):
         start, length = region.whole
-        if length and madvise(start, length, _HUGEPAGE) == 0:
+        if length >= _WORTH and madvise(start, length, _HUGEPAGE) == 0:
             madvise(start, length, _COLLAPSE)
 
 
