@@ -71,7 +71,7 @@ def digits() -> None:
             full = trained(client, [(1.0, seed) for seed in SEEDS])
     rows = np.asarray([one["train/rows"] for one in small])
     errors = np.asarray([1 - one["test/accuracy"] for one in small])
-    found = learning_curve.forecast(rows, errors, full[0]["train/rows"])
+    found = learning_curve.forecast(rows, errors, full[0]["train/rows"], full[0]["tested/rows"])
     true = float(np.mean([1 - one["test/accuracy"] for one in full]))
     inside = "inside" if found.low <= true <= found.high else "OUTSIDE"
     tell(f"digits at {found.at:.0f} rows from at most {rows.max():.0f}: error {found.value:.4f} "

@@ -140,6 +140,7 @@ def test_fit_and_residuals_are_drawn(client: Client, form: str, begins: bytes) -
         ({"budget": -1}, "0 or more"),
         ({"costs": [{"name": "c", "price": 1, "powers": {"Q": 1}}]}, "names 'Q', which is no input"),
         ({"surprise": 1}, "surprise"),
+        ({"columns": COLUMNS | {"loss": [-one + 9 for one in COLUMNS["loss"]]}}, "loss rises with N and D"),
     ],
 )
 def test_bad_questions_get_one_sentence(client: Client, change: dict[str, Any], said: str) -> None:
@@ -295,6 +296,30 @@ def test_a_table_is_read_as_it_was_published(published: Path, capsys: Any) -> No
     assert run([*asked, "--unique", "unique"]) == 0
     repeated = json.loads(capsys.readouterr().out)["repeated"]
     assert (repeated["input"], repeated["most_repeats"]) == ("tokens", pytest.approx(1.0))
+
+
+def test_columns_may_be_formulas_of_those_that_were_published(published: Path, capsys: Any) -> None:
+    flop = published.with_name("flop.csv")
+    rows = zip(*COLUMNS.values(), strict=True)
+    flop.write_text(
+        "Model size,Training FLOP,score\n"
+        + "".join(f"{size},{6 * size * tokens},{5 - loss}\n" for size, tokens, loss in rows)
+    )
+    asked = ["forecast", "--csv", str(flop), "--x", "Model size,D=Training FLOP/(6*Model size)", "--json"]
+    assert run([*asked, "--y", "loss=5-score"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["inputs"], found["y"]) == (["Model size", "D"], "loss")
+    assert [term["exponent"]["value"] for term in found["law"]["terms"]] == pytest.approx([0.34, 0.3], rel=1e-3)
+    for formula, said in (
+        ("5-points", "no column 'points'"),
+        ("score**2", "+ - * /"),
+        ("score/0", "line 2"),
+        ("=", "no"),
+    ):
+        assert run([*asked, "--y", formula]) == 1
+        assert said in capsys.readouterr().err
+    assert run([*asked, "--y", "loss=5-score", "--target", "score=3"]) == 2
+    assert "--y is 'loss'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -124,6 +124,18 @@ def test_a_plan_takes_runs_until_the_two_inputs_are_apart(noisy: Fit) -> None:
     assert apart == sorted(apart)
 
 
+def test_a_plan_that_decides_holds_no_run_too_many() -> None:
+    few, x = fit(INPUTS, *runs(6, 14, 0.01), bootstraps=100), np.asarray([5e9, 4e10])
+    planned = plan(few, TERMS[:1], x, INPUTS, around(x))
+    assert planned.decides
+    apart = [run.separation for run in planned.runs]
+    assert apart[-1] >= 1.96 > max([0.0, *apart[:-1]])
+    dearest = np.asarray([[run.x[name] for name in INPUTS] for run in planned.runs])
+    others = [row for row in around(x) if not (row == dearest).all(axis=1).any()]
+    again = plan(few, TERMS[:1], x, INPUTS, np.asarray(others))
+    assert not again.decides or again.cost >= planned.cost / 2
+
+
 def test_the_optimum_for_compute_is_hoffmanns_closed_form() -> None:
     (a, b), (alpha, beta), flop = CHINCHILLA.coefficients, CHINCHILLA.exponents, 5.76e23
     factor = (alpha * a / (beta * b)) ** (1 / (alpha + beta))

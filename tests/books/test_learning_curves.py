@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gristmill.books.forecast.curves import FAMILIES, Family, fit
-from gristmill.books.forecast.learning_curve import CONSENSUS, LAST, forecast
+from gristmill.books.forecast.learning_curve import AVERAGE, CONSENSUS, LAST, forecast
 from gristmill.core.errors import Unprocessable
 
 LCDB = Path(__file__).parents[3] / "shared" / "data" / "ledger" / "lcdb11_er_subset.csv"
@@ -60,6 +60,28 @@ def test_a_clear_trend_is_followed_and_its_interval_holds_the_truth() -> None:
     assert found.low < truth < found.high
     assert abs(found.value - truth) < abs(found.candidates[0].forecast - truth), "no better than the last value"
     assert {one.name for one in found.candidates} > {LAST, CONSENSUS, "pow3", "pow4", "mmf", "weibull"}
+
+
+SHORT = np.array([38.0, 63, 101, 151, 214, 314])  # not long enough to hold out a fourfold way four times
+
+
+def test_a_short_curve_goes_by_the_average_of_many_shapes() -> None:
+    truth = 0.01 + 2 * 1258**-0.6
+    found = forecast(SHORT, 0.01 + 2 * SHORT**-0.6, 1258)
+    assert found.chosen == AVERAGE
+    assert found.low < truth < found.high
+    assert abs(found.value - truth) < abs(found.candidates[0].forecast - truth), "no better than the last value"
+    steady = forecast(SHORT, np.array([0.1, 0.099, 0.101, 0.1, 0.099, 0.1]), 1258)
+    assert steady.value == pytest.approx(0.1, rel=0.02)
+
+
+def test_errors_tested_on_few_rows_leave_more_to_chance() -> None:
+    errors = 0.01 + 2 * SHORT**-0.6
+    widths = [np.log(found.high / found.low) for found in (forecast(SHORT, errors, 1258, n) for n in (100, 1e4, None))]
+    assert widths[0] > 1.5 * widths[1] > 1.5 * widths[2] / 1.05
+    share = errors[-1]
+    # of the last point alone; the one foretold is of as many rows, and of fewer errors
+    assert widths[0] > 2 * 1.645 * np.sqrt(2 * (1 - share) / (share * 100))
 
 
 def test_real_curves_are_foretold_better_than_by_their_last_values() -> None:

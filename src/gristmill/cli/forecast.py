@@ -12,6 +12,7 @@ import yaml
 from gristmill.cli import forecast_table
 from gristmill.cli.arguments import checked
 from gristmill.cli.connection import connect
+from gristmill.cli.forecast_formulas import label
 from gristmill.cli.forecast_views import forecast_view
 from gristmill.cli.output import AsJson, show
 from gristmill.client.sync import Client
@@ -40,8 +41,10 @@ def forecast(
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Write the recipes of the runs that would decide here.")] = None,
     data: Annotated[Path | None, typer.Option("--csv", exists=True, help="Runs from elsewhere, one a line.")] = None,
-    x: Annotated[str | None, typer.Option(help="Columns of the inputs, as in N,D.")] = None,
-    y: Annotated[str | None, typer.Option(help="Column of the loss.")] = None,
+    x: Annotated[
+        str | None, typer.Option(help="Columns of the inputs, as in N,D, or formulas of columns: N,D=C/(6*N).")
+    ] = None,
+    y: Annotated[str | None, typer.Option(help="Column of the loss, or a formula: 1-accuracy.")] = None,
     cost: Annotated[
         list[str] | None, typer.Option(help="A price of an input or of a product of them: N*D=6e-17.")
     ] = None,
@@ -73,6 +76,7 @@ def forecast(
         if x is None or y is None:
             raise typer.BadParameter("--csv needs --x and --y: the columns of the inputs and of the loss.")
         asked = _question(data, x, y, at or [], cost or [], unique)
+        _check_named(target, asked["y"])
         asked |= _wanted(budget, target, served_tokens) | ({"served_by": served_by} if served_by else {})
         with connect() as client:
             document = client.forecasts.data(**asked)
@@ -97,11 +101,12 @@ def _none_of_a_csv(**options: Any) -> None:
 
 def _question(data: Path, x: str, y: str, at: list[str], costs: list[str], unique: str | None) -> dict[str, Any]:
     """The request body of a CSV's forecast. Raises Unprocessable naming what cannot be read."""
-    names = [name.strip() for name in x.split(",")]
-    columns = forecast_table.columns(data, [*names, y, *([unique] if unique else [])])
-    asked: dict[str, Any] = {"columns": columns, "x": names, "y": y, "costs": [_cost(one) for one in costs]}
+    wanted = [name.strip() for name in x.split(",")]
+    columns = forecast_table.columns(data, [*wanted, y, *([unique] if unique else [])])
+    names = [label(name) for name in wanted]
+    asked: dict[str, Any] = {"columns": columns, "x": names, "y": label(y), "costs": [_cost(one) for one in costs]}
     asked["at"] = dict(map(parse_figure, at))
-    return asked | ({"unique": unique, "seen": names[-1]} if unique else {})
+    return asked | ({"unique": label(unique), "seen": names[-1]} if unique else {})
 
 
 def _wanted(budget: str | None, target: str | None, served_tokens: float | None) -> dict[str, Any]:
@@ -144,6 +149,12 @@ def _number(text: str, field: str) -> float:
 def _check_target(text: str, of_model: bool) -> None:
     """Of a model a metric's value (accuracy=0.95); of a CSV a loss, its column's name before it or not."""
     checked(parse_figure)(text if of_model or "=" in text else f"loss={text}")
+
+
+def _check_named(target: str | None, y: str) -> None:
+    name = target.rpartition("=")[0].strip() if target else ""
+    if name and name != y:
+        raise typer.BadParameter(f"The target is of {name!r}, and --y is {y!r}: say {y}=NUMBER, or the number alone.")
 
 
 def _form(picture: Path) -> str:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from gristmill.cli.forecast_formulas import Formula, formula, label
 from gristmill.core.errors import Unprocessable
 
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?) ?([KMGBTkmgbt]?)")
@@ -15,6 +16,7 @@ _COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?(?: ?[KMGBTkmgbt])?")
 _MAYBE_THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2},\d{3}")  # 2,548: alone it does not tell
 _THOUSANDS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9, "T": 1e12}
 _COMMENT = "#"
+_FORMULA = re.compile(r"[=+*/()-]")
 
 
 class _Row(NamedTuple):
@@ -23,7 +25,7 @@ class _Row(NamedTuple):
 
 
 def columns(path: Path, wanted: list[str]) -> dict[str, list[float]]:
-    """The wanted columns by their names in the header, case and spaces aside.
+    """The wanted columns by their names in the header, case and spaces aside, or formulas of them by their labels.
 
     Between commas, semicolons, tabs or blanks; lines that begin with # and empty lines are passed over. Raises
     Unprocessable naming the line and what it holds.
@@ -38,8 +40,24 @@ def columns(path: Path, wanted: list[str]) -> dict[str, list[float]]:
         raise Unprocessable(f"{path.name} has no rows below its header.")
     if all(_value(cell) is not None for cell in header.cells):
         raise Unprocessable(f"{path.name} has no header: line {header.line} holds numbers, not the columns' names.")
-    places = {name: _place(path, header.cells, name) for name in wanted}
-    return {name: [_number(path, row, place, name) for row in rows] for name, place in places.items()}
+    return {label(name): _column(path, header.cells, rows, name) for name in wanted}
+
+
+def _column(path: Path, header: list[str], rows: list[_Row], wanted: str) -> list[float]:
+    """A column of the table; where none is called so, what a formula makes of others."""
+    if _FORMULA.search(wanted) and not _same(header, wanted):
+        made = formula(wanted, header)
+        taken = [_column(path, header, rows, name) for name in made.columns]
+        return [_made(path, row, made, values) for row, values in zip(rows, zip(*taken, strict=True), strict=True)]
+    place = _place(path, header, wanted)
+    return [_number(path, row, place, wanted) for row in rows]
+
+
+def _made(path: Path, row: _Row, made: Formula, values: tuple[float, ...]) -> float:
+    try:
+        return made.of(values)
+    except ZeroDivisionError:
+        raise Unprocessable(f"{path.name}, line {row.line}: {made.label!r} divides by 0.") from None
 
 
 def _rows(path: Path) -> list[_Row]:
@@ -72,12 +90,16 @@ def _point(cell: str) -> str:
 
 def _place(path: Path, there: list[str], wanted: str) -> int:
     """Raises Unprocessable where no column, or more than one, is called so."""
-    same = [place for place, name in enumerate(there) if name.strip().lower() == wanted.strip().lower()]
+    same = _same(there, wanted)
     found = [there.index(wanted)] if there.count(wanted) == 1 else same
     if len(found) != 1:
         many = f"has {len(found)} columns" if found else "has no column"
         raise Unprocessable(f"{path.name} {many} {wanted!r}: it has {', '.join(there)}.", got=wanted)
     return found[0]
+
+
+def _same(there: list[str], wanted: str) -> list[int]:
+    return [place for place, name in enumerate(there) if name.strip().lower() == wanted.strip().lower()]
 
 
 def _number(path: Path, row: _Row, place: int, name: str) -> float:

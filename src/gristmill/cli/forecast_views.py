@@ -141,7 +141,13 @@ def _plan(document: Document) -> list[RenderableType]:
         "DEVIATIONS APART": lambda row: f"{row['separation']:.2f}",
     }
     between = " and ".join(plan["between"])
-    said = f"These runs should decide between {between}" if plan["decides"] else f"No few runs decide between {between}"
+    if not plan["decides"]:
+        reached = plan["runs"][-1]["separation"] if plan["runs"] else 0.0
+        said = f"No {len(plan['runs'])} runs near here would decide between {between}"
+        return ["", f"{said}: they leave the difference {reached:.2f} standard deviations from 0, and 1.96 are needed."]
+    if not plan["runs"]:
+        return ["", f"Run by run {plan['between'][0]} pays better all the same: no run is needed to decide."]
+    said = f"The cheapest runs that should decide between {between}"
     return ["", f"{said}: {plan['cost']:.4g} {document['currency']}.", table(plan["runs"], fields)]
 
 

@@ -38,7 +38,7 @@ def package(training: Training, bundle: Path, use: ResourceUse) -> Packaged:
     draft = _manifest(training, signature)
     spec = training.spec
     version = open_version(draft.name, bundle, draft, spec.resources, spec.base)
-    held_out = training.splits.test if len(training.splits.test.targets) else training.splits.train
+    held_out = _held_out(training)
     outputs = version.tested(held_out)
     metrics = {f"test/{name}": value for name, value in training.task.metrics(outputs, held_out.targets).items()}
     golden = _golden(held_out) if facts is None else golden_prompts(held_out.inputs, _GOLDEN_ROWS)
@@ -89,10 +89,14 @@ def _manifest(training: Training, signature: Signature, metrics: dict[str, float
     )
 
 
+def _held_out(training: Training) -> Examples:
+    return training.splits.test if len(training.splits.test.targets) else training.splits.train
+
+
 def _amounts(training: Training) -> dict[str, float]:
     """How much went into the version: what a forecast needs to know of it."""
-    rows = len(training.splits.train.targets)
-    return {"train/rows": float(rows), "train/steps": float(training.trained.steps)}
+    rows, tested = len(training.splits.train.targets), len(_held_out(training).targets)
+    return {"train/rows": float(rows), "tested/rows": float(tested), "train/steps": float(training.trained.steps)}
 
 
 def _joined(splits: tuple[Examples, ...]) -> Examples:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gristmill.books.forecast import compute, learning_curve, scaling
+from gristmill.books.forecast.direction import check_falls
 from gristmill.books.forecast.money import money
 from gristmill.books.forecast.question import Question
 from gristmill.books.forecast.reach import reach
@@ -28,13 +29,14 @@ def answer(question: Question) -> Document:
     """Raises Unprocessable with the one reason why there is no forecast."""
     question.check()
     x, loss, place = question.inputs(), question.losses(), question.place()
+    check_falls(question.x, x, question.y, loss)
     document: Document = {"inputs": question.x, "y": question.y, "runs": len(loss), "at": _named(question, place)}
     notes: list[str] = []
     notes += [_UNIT_NOTE.format(name=name) for name in question.x if _UNIT.search(name)]
     if question.unique is not None:
         x = _worth(question, x, loss, document, notes)
     if len(question.x) == 1:
-        document["curve"] = _curve(x[:, 0], loss, float(place[0]))
+        document["curve"] = _curve(x[:, 0], loss, float(place[0]), question.tested)
         lacking = _lacking(question, x, loss)
         if lacking is not None:
             return document | {"points": _points(question, x, loss, None), "notes": [*notes, lacking]}
@@ -75,8 +77,8 @@ def _worth(question: Question, x: np.ndarray, loss: np.ndarray, document: Docume
     return worth(x, column, unique, found.r_star)
 
 
-def _curve(x: np.ndarray, loss: np.ndarray, at: float) -> Document:
-    return learning_curve.forecast(x, loss, at).document()
+def _curve(x: np.ndarray, loss: np.ndarray, at: float, tested: float | None) -> Document:
+    return learning_curve.forecast(x, loss, at, tested).document()
 
 
 def _law(fit: Fit, lowest: float) -> Document:

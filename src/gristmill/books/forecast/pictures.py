@@ -45,6 +45,7 @@ def _fit(axis: Any, document: dict[str, Any]) -> None:
     axis.plot(ends, ends, color=_GREY, linewidth=1)
     axis.plot(fitted, measured, ".", color=_BLUE)
     axis.set(xscale="log", yscale="log", xlabel=f"{document['y']} of the law", ylabel=f"{document['y']} measured")
+    _plain(axis.xaxis, axis.yaxis)
     axis.set_title(f"{document['runs']} runs")
 
 
@@ -63,7 +64,17 @@ def _curve(axis: Any, document: dict[str, Any]) -> None:
     axis.vlines(curve["at"], curve["low"], curve["high"], color=_ORANGE)
     axis.plot([curve["at"]], [curve["value"]], "o", color=_ORANGE, label=f"forecast: {curve['chosen']}")
     axis.set(xscale="log", yscale="log", xlabel=name, ylabel=document["y"])
+    _plain(axis.yaxis)
     axis.legend(frameon=False)
+
+
+def _plain(*axes: Any) -> None:
+    """Losses span a decade or less: 2.5 reads better there than 2.5 × 10⁰."""
+    ticker = importlib.import_module("matplotlib.ticker")
+    for axis in axes:
+        axis.set_major_locator(ticker.LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+        axis.set_major_formatter(ticker.FormatStrFormatter("%.3g"))
+        axis.set_minor_locator(ticker.NullLocator())
 
 
 def _residuals(axis: Any, document: dict[str, Any], name: str) -> None:

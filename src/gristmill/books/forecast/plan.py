@@ -2,7 +2,9 @@
 
 The draws of the law are a sample of what may be true. A run at x would tell log L there, up to the residuals' spread;
 how much that tells of the difference of two log returns is their covariance over the draws (a Gaussian conditioned on a
-measurement, as in the ensemble Kalman filter). Runs are taken greedily by what they tell for their money, none twice.
+measurement, as in the ensemble Kalman filter). Runs are taken greedily, none twice, by what they tell for their money
+and again by what they tell alone; of each set that decides, runs that it decides without are left out, and the cheaper
+set is the plan.
 """
 
 from __future__ import annotations
@@ -46,24 +48,59 @@ def around(x: np.ndarray) -> np.ndarray:
 
 def plan(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, between: tuple[str, str], candidates: np.ndarray) -> Plan:
     """Of the runs `candidates` [k, inputs] those that tell most of the returns at x [inputs] for their money."""
-    money = cost(terms, candidates)
     difference = _log_return(fit, terms, x, between[0]) - _log_return(fit, terms, x, between[1])
-    told = np.log(fit.at(candidates))
-    joint = np.cov(np.column_stack([told, difference]), rowvar=False)
+    joint = np.cov(np.column_stack([np.log(fit.at(candidates)), difference]), rowvar=False)
     noise = max(float(np.std(fit.residuals)), _LEAST_SPREAD) ** 2
-    middle = abs(float(difference.mean()))
-    chosen: list[PlannedRun] = []
-    left = np.ones(len(candidates), bool)
-    while len(chosen) < _MOST_RUNS and left.any() and middle < _SURE * np.sqrt(joint[-1, -1]):
-        gains = joint[:-1, -1] ** 2 / (np.diag(joint)[:-1] + noise)
-        best = int(np.argmax(np.where(left, gains / money, -1.0)))
-        left[best] = False
-        joint = joint - np.outer(joint[best], joint[best]) / (joint[best, best] + noise)
-        separation = middle / np.sqrt(max(joint[-1, -1], 1e-300))
-        values = dict(zip(fit.law.inputs, map(float, candidates[best]), strict=True))
-        chosen.append(PlannedRun(values, float(money[best]), float(separation)))
-    decides = bool(middle >= _SURE * np.sqrt(joint[-1, -1]))
-    return Plan(between, tuple(chosen), sum(run.cost for run in chosen), decides)
+    told = _Told(joint, noise, abs(float(difference.mean())))
+    money = cost(terms, candidates)
+    found = [_greedy(told, by) for by in (money, np.ones(len(money)))]
+    deciding = [_needed(told, runs, money) for runs in found if told.apart(runs) >= _SURE]
+    runs = min(deciding, key=lambda runs: float(money[runs].sum())) if deciding else found[0]
+    planned = []
+    for count, run in enumerate(runs, 1):
+        values = dict(zip(fit.law.inputs, map(float, candidates[run]), strict=True))
+        planned.append(PlannedRun(values, float(money[run]), told.apart(runs[:count])))
+    return Plan(between, tuple(planned), float(money[runs].sum()), bool(deciding))
+
+
+class _Told(NamedTuple):
+    """`joint` covariance [k + 1, k + 1] of log L at k candidates and of the difference, `middle` away from nothing."""
+
+    joint: np.ndarray
+    noise: float  # variance of log L between equal runs
+    middle: float
+
+    def after(self, runs: Sequence[int]) -> np.ndarray:
+        """The covariance that is left when these runs have been made."""
+        joint = self.joint
+        for run in runs:
+            joint = joint - np.outer(joint[run], joint[run]) / (joint[run, run] + self.noise)
+        return joint
+
+    def apart(self, runs: Sequence[int]) -> float:
+        """How many standard deviations the difference is expected to lie from nothing after these runs."""
+        return float(self.middle / np.sqrt(max(self.after(runs)[-1, -1], 1e-300)))
+
+
+def _greedy(told: _Told, money: np.ndarray) -> list[int]:
+    """Runs in the order of what each tells for its money, until it is decided or there are too many."""
+    runs: list[int] = []
+    while len(runs) < min(_MOST_RUNS, len(money)) and told.apart(runs) < _SURE:
+        joint = told.after(runs)
+        gains = joint[:-1, -1] ** 2 / (np.diag(joint)[:-1] + told.noise) / money
+        gains[runs] = -1.0
+        runs.append(int(np.argmax(gains)))
+    return runs
+
+
+def _needed(told: _Told, runs: Sequence[int], money: np.ndarray) -> list[int]:
+    """Without those, the dearest first, that the others decide without."""
+    kept = list(runs)
+    for run in sorted(runs, key=lambda one: -money[one]):
+        others = [one for one in kept if one != run]
+        if told.apart(others) >= _SURE:
+            kept = others
+    return kept
 
 
 def _log_return(fit: Fit, terms: Sequence[CostTerm], x: np.ndarray, name: str) -> np.ndarray:

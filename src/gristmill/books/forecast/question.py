@@ -42,6 +42,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     currency: str = "USD"
     budget: float | None = None  # units of `currency`
     target: float | None = None  # of y
+    tested: float | None = None  # rows, of which y is the share that is wrong: its noise is then known
     unique: str | None = None  # column of unique rows, where a column of rows seen counts repeats too
     seen: str | None = None  # that column: an input
     served_tokens: float | None = None  # by the two inputs N (parameters) and D (tokens), in this order
@@ -92,7 +93,8 @@ class Question(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise Unprocessable("The columns are not of one length: every run has a value in each.", field="columns")
         if max(lengths, default=0) > MOST_RUNS:
             raise TooLarge(f"A forecast takes at most {MOST_RUNS} runs, and {max(lengths)} came.")
-        for name, value in (("budget", self.budget), ("served_tokens", self.served_tokens)):
+        amounts = (("budget", self.budget), ("served_tokens", self.served_tokens), ("tested", self.tested))
+        for name, value in amounts:
             if value is not None and not (np.isfinite(value) and value >= 0):
                 raise Unprocessable(f"The {name} should be a finite number of 0 or more.", field=name)
         if self.tried is not None and not (len(self.tried.errors) and min(self.tried.errors) > 0 < self.tried.cost):

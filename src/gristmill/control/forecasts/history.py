@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 ERROR = "error"
 _LEAST_VALUES = 3
+_SHARE_RIGHT = "accuracy"
 
 
 class Wanted(NamedTuple):
@@ -71,7 +72,8 @@ def history(platform: Platform, tenant: str, model: str, wanted: Wanted) -> Hist
         x=names, y=ERROR, at=dict(map(parse_figure, wanted.at)),
         costs=costs(found, spent, names), currency=spent.currency,
         budget=_budget(wanted.budget, spent.currency), target=_target(wanted.target, tested[0]),
-        candidates=candidates(found, names), tried=of_search, point=point_of(tested[0].metric), earned=earning,
+        tested=_tested(found, tested[0].metric), candidates=candidates(found, names), tried=of_search,
+        point=point_of(tested[0].metric), earned=earning,
     )  # fmt: skip
     return History(question, tuple(found), tested[0].metric, tuple(notes))
 
@@ -115,6 +117,12 @@ def _inputs(model: str, found: Sequence[Attempt], asked: Iterable[str]) -> tuple
             f"{', '.join(wanted)}: train some on a share of the rows with --set data.fraction=0.1."
         )
     return names, notes
+
+
+def _tested(found: Sequence[Attempt], metric: str) -> float | None:
+    """Rows that every version was tested on, where the error is a share of them."""
+    counts = {one.version.metrics.get("tested/rows", 0.0) for one in found}
+    return min(counts) or None if metric == _SHARE_RIGHT else None
 
 
 def _budget(text: str | None, currency: str) -> float | None:
