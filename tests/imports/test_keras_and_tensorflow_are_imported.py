@@ -67,7 +67,7 @@ def test_a_model_for_one_row_of_whole_numbers_answers_many_as_its_task_does(rig:
         outputs = version.outputs(raw)
         np.testing.assert_allclose(outputs["probabilities"], scores / scores.sum(axis=1, keepdims=True), rtol=1e-4)
         worker = Version(version.manifest, version.task, version.preprocessing, version.runtime)
-        first, second, _ = explanations(worker, raw, {})
+        first, second, _ = explanations(worker, raw, {}, lambda compute: compute())
         assert (first["method"], len(second["values"])) == (method, 6)
 
 
