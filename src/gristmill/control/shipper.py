@@ -6,6 +6,8 @@ A journal's position moves in the transaction that posts its records: a crash in
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from gristmill.store import journal, outbox
 
 logger = logging.getLogger(__name__)
 _EVENTS, _RECORDS = 200, 5_000  # of one transaction
+_NICENESS = 10  # answers come before the books where every core is busy: what is shipped later is as exact
 _before_events = fault_point("shipper.before-events")
 _before_usage = fault_point("shipper.before-usage")
 _before_prune = fault_point("shipper.before-prune")
@@ -54,6 +57,8 @@ class Shipper:
             pass
 
     def _run(self) -> None:
+        if sys.platform == "linux":  # there a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         while not self._stopped.wait(self._platform.settings.ship_interval_s):
             self._safely()
 
