@@ -314,6 +314,7 @@ def test_columns_may_be_formulas_of_those_that_were_published(published: Path, c
         ("5-points", "no column 'points'"),
         ("score**2", "+ - * /"),
         ("score/0", "line 2"),
+        ("score+" * 3000 + "0", "at most 200 characters"),
         ("=", "no"),
     ):
         assert run([*asked, "--y", formula]) == 1

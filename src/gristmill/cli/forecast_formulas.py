@@ -13,6 +13,7 @@ from gristmill.core.errors import Unprocessable
 _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
 }  # fmt: skip
+_LONGEST = 200  # characters: so that none nests deeper than Python reads, nor holds a number that no float does
 _PLACE = "column_of_place_"
 _COLUMN = re.compile(r"\ue000(\d+)\ue001")  # a private-use pair: stands for a column, whose name may hold anything
 
@@ -37,6 +38,8 @@ def label(text: str) -> str:
 def formula(text: str, header: Sequence[str]) -> Formula:
     """Of numbers and columns of `header` (case aside), joined by + - * / and brackets. Raises Unprocessable."""
     body = text.partition("=")[2] or text
+    if len(body) > _LONGEST:
+        raise Unprocessable(f"A formula has at most {_LONGEST} characters, and {body[:20]!r}… has {len(body)}.")
     there = {f"{_PLACE}{place}": name for place, name in enumerate(header)}
     marked = _marked(body, header)
     try:
