@@ -20,17 +20,13 @@ from gristmill.serving.gateway.metrics import PoolMetrics
 from gristmill.serving.gateway.replica_set import ReplicaSet
 from gristmill.serving.gateway.replicas import Replica
 from gristmill.serving.gateway.work import Answer, ExplainJob, Result, Work
-from gristmill.serving.wire.messages import Answered, Computed, Generated
+from gristmill.serving.wire.messages import NOT_EXPLAINED, Answered, Computed, Generated
 
 _BATCHES_IN_FLIGHT = 2  # the second waits in the socket, so that the worker never waits for the gateway
 _EXPLANATIONS_IN_FLIGHT = 16  # the worker takes turns between them and the batches
 _DEATHS_TO_QUARANTINE = 2
 
 _NOT_COMPUTED = "The deadline passed before the answer was computed."
-_NOT_EXPLAINED = (
-    "The deadline passed before the explanation was computed: allow it more time, or ask for fewer steps, permutations "
-    "or windows."
-)
 
 
 class Pool(ReplicaSet[Batch]):
@@ -220,7 +216,7 @@ class Pool(ReplicaSet[Batch]):
     def _too_late(self, work: Work) -> None:
         if not work.ended:
             self.metrics.expired += 1
-            sentence = _NOT_EXPLAINED if isinstance(work.job, ExplainJob) else _NOT_COMPUTED
+            sentence = NOT_EXPLAINED if isinstance(work.job, ExplainJob) else _NOT_COMPUTED
             work.fail(DeadlineExceeded(sentence), DeadlineExceeded.status)
 
     def forget(self, work: Work) -> None:

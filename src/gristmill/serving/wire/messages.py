@@ -67,6 +67,12 @@ class Parse(msgspec.Struct, frozen=True, tag="parse"):
     payloads: list[Payload]
 
 
+NOT_EXPLAINED = (  # whoever sees it first says it: the worker, or the gateway
+    "The deadline passed before the explanation was computed: allow it more time, or ask for fewer steps, permutations "
+    "or windows."
+)
+
+
 class Explain(msgspec.Struct, frozen=True, tag="explain"):
     """One request: tensors when `payload` is None, else a raw body for the task to parse."""
 

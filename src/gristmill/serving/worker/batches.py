@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gristmill.core.errors import DeadlineExceeded
-from gristmill.serving.wire.messages import Answered, Compute, Explain, Parse
+from gristmill.serving.wire.messages import NOT_EXPLAINED, Answered, Compute, Explain, Parse
 from gristmill.serving.worker.computing import ANSWERING, Parts, explain
 from gristmill.serving.worker.state import WorkerState
 from gristmill.serving.worker.turns import Turns
@@ -73,7 +73,5 @@ class _Explaining:
         self._turns = Turns[tuple[Answered, Parts]](lambda take: explain(version, message, body, take))
 
     def step(self) -> tuple[Answered, Parts] | None:
-        late = (
-            DeadlineExceeded("The deadline passed while it was explained.") if time.monotonic() > self.until else None
-        )
+        late = DeadlineExceeded(NOT_EXPLAINED) if time.monotonic() > self.until else None
         return self._turns.step(late)
