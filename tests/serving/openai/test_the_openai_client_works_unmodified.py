@@ -210,7 +210,9 @@ def test_an_echo_that_cannot_be_is_refused_by_name(served: Rig, asked: dict[str,
         ({"messages": [{"role": "king", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]},
          "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
         ({"messages": [{"role": "user", "content": "sack " * 500}]}, "messages"),
+        ({"max_tokens": 4, "max_completion_tokens": 5}, "max_tokens"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_done_is_a_400_that_names_the_parameter(served: Rig, asked: dict[str, Any], param: str) -> None:
@@ -245,6 +247,54 @@ def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: 
     assert served.request("POST", "/v1/completions", b"{").status == 400
     alone = served.request("POST", "/v1/completions", {"model": "tiny", "prompt": "x", "stream_options": {}})
     assert (alone.status, alone.json["error"]["param"]) == (400, "stream_options")
+
+
+LIST = {"type": "object", "properties": {"next": {"$ref": "#/$defs/list"}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"$ref": "#"}, "hold itself without end"),
+        ({"$defs": {"list": LIST | {"required": ["next"]}}, "$ref": "#/$defs/list"}, "hold itself without end"),
+        ({"type": "string", "pattern": "(["}, "unclosed character class"),
+        ({"type": "string", "pattern": "^a$", "minLength": 5}, "Unsatisfiable"),
+        ({"oneOf": [{"type": "string"}, {"type": "string"}]}, "oneOf constraints are not supported."),
+    ],
+)
+def test_a_schema_that_nothing_fits_is_refused_and_says_why(served: Rig, schema: dict[str, Any], says: str) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    body = {"model": "tiny", "messages": MESSAGES, "response_format": form}
+    answer = served.request("POST", "/v1/chat/completions", body)
+    assert (answer.status, answer.json["error"]["param"]) == (400, "response_format")
+    assert says in answer.json["error"]["message"]
+
+
+def test_a_schema_that_may_hold_itself_and_may_end_is_taken(served: Rig) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"$defs": {"list": LIST}, **LIST}}}
+    body = {"model": "tiny", "messages": MESSAGES, "response_format": form, "max_tokens": 2}
+    assert served.request("POST", "/v1/chat/completions", body).status == 200
+
+
+def test_one_of_several_prompts_that_is_too_long_refuses_them_all(client: openai.OpenAI) -> None:
+    asked: Any = {"model": "tiny", "prompt": ["All", "sack " * 500, "is"], "max_tokens": 200}
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(**asked)
+    assert (refused.value.param, refused.value.code) == ("prompt", "context_length_exceeded")
+    with pytest.raises(openai.APIError) as broken:  # as its status, or as an event where another had begun
+        list(client.completions.create(**asked, stream=True))
+    assert broken.value.code == "context_length_exceeded"
+
+
+def test_a_client_that_leaves_several_prompts_frees_them_all(client: openai.OpenAI, served: Rig) -> None:
+    before = {record.id for record in served.records()}
+    stream = client.completions.create(
+        model="tiny", prompt=["All", "is"], max_tokens=240, n=32, stream=True, extra_body={"ignore_eos": True}
+    )
+    next(iter(stream))
+    stream.close()
+    records = eventually(lambda: len(new := [one for one in served.records() if one.id not in before]) == 2 and new, 5)
+    assert all(record.tokens.get("completion", 0) < 240 * 32 for record in records)
 
 
 @pytest.mark.parametrize("broken", [b"\xff", rb"\ud800"])

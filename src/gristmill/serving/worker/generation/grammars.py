@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gristmill.core.errors import Malformed
+from gristmill.serving.worker.generation.endless import is_endless
 from gristmill.tasks.language.tokenizer import TOKENIZER, LanguageTokenizer
 
 
@@ -23,8 +24,15 @@ class Grammars:
         """Raises Malformed when nothing fits the schema, or it is none."""
         from llguidance import LLMatcher
 
-        return self._matching(LLMatcher.grammar_from_json_schema(json.dumps(schema or {"type": "object"})),
-                              "response_format", "The JSON schema cannot be used")  # fmt: skip
+        what, field = "The JSON schema cannot be used", "response_format"
+        try:
+            endless = is_endless(schema)
+        except RecursionError:
+            raise Malformed(f"{what}: it is nested too deeply.", field=field) from None
+        if endless:
+            raise Malformed(f"{what}: what fits it would have to hold itself without end.", field=field)
+        grammar = LLMatcher.grammar_from_json_schema(json.dumps(schema or {"type": "object"}))
+        return self._matching(grammar, field, what)
 
     def of_lark(self, grammar: str, field: str) -> TokenGrammar:
         from llguidance import LLMatcher
@@ -36,7 +44,7 @@ class Grammars:
 
         matcher = LLMatcher(self._tokenizer, grammar, log_level=0)
         if matcher.is_error():
-            raise Malformed(f"{what}: {_first_line(matcher.get_error())}.", field=field)
+            raise Malformed(f"{what}: {_sentence(matcher.get_error())}.", field=field)
         made = TokenGrammar(matcher, self._ends, self._vocabulary)
         if not made.allowed().any():
             raise Malformed(f"{what}: nothing fits it.", field=field)
@@ -74,5 +82,8 @@ class TokenGrammar:
             self._matcher.consume_token(token)
 
 
-def _first_line(message: str) -> str:
-    return message.strip().splitlines()[0].rstrip(".")[:300] if message.strip() else "it is not understood"
+def _sentence(message: str) -> str:
+    """A parser's error is several lines: what it read, where, and last what is wrong."""
+    first, *others = message.strip().splitlines() or ["it is not understood"]
+    told = f"{first} {others[-1].removeprefix('error: ')}" if first.endswith(":") and others else first
+    return told.partition(". ")[0].rstrip(".")[:300]  # advice to programmers follows

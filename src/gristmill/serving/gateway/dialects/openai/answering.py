@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from gristmill.core.errors import GristmillError, NotFound
 from gristmill.core.generation import Delta, GenerationRequest, LanguageFacts, TokenUsage
 from gristmill.serving.gateway.dialects.openai.errors import error_event
-from gristmill.serving.gateway.generation.stream import Stream
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.routing import Share
 from gristmill.serving.gateway.work import Answer, Header, Reply, Streamed, StreamedAnswer
@@ -82,25 +81,32 @@ class Generations:
                 async for deltas in single:
                     yield 0, deltas
             return
-        queue: asyncio.Queue[tuple[int, list[Delta]] | None] = asyncio.Queue(maxsize=len(self.streams))
-        async with asyncio.TaskGroup() as group:
-            feeding = group.create_task(self._feed(queue))
-            while (item := await queue.get()) is not None:
-                yield item
-            await feeding
+        queue: asyncio.Queue[tuple[int, list[Delta]] | Exception | None] = asyncio.Queue(maxsize=len(self.streams))
+        feeding = [asyncio.create_task(self._feed(queue, place)) for place in range(len(self.streams))]
+        writing = len(feeding)
+        try:
+            while writing:
+                item = await queue.get()
+                if isinstance(item, Exception):
+                    raise item
+                if item is None:
+                    writing -= 1
+                else:
+                    yield item
+        finally:  # the first error, or a client that leaves, ends them all
+            for task in feeding:
+                task.cancel()
+            await asyncio.gather(*feeding, return_exceptions=True)
 
-    async def _feed(self, queue: asyncio.Queue[tuple[int, list[Delta]] | None]) -> None:
-        async def one(place: int, stream: Stream) -> None:
-            async with aclosing(self._request.generate(self._at.share, stream, self._timeout_s)) as single:
+    async def _feed(self, queue: asyncio.Queue[tuple[int, list[Delta]] | Exception | None], place: int) -> None:
+        try:
+            stream = self._request.generate(self._at.share, self.streams[place], self._timeout_s)
+            async with aclosing(stream) as single:
                 async for deltas in single:
                     await queue.put((place, deltas))
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for place, stream in enumerate(self.streams):
-                    group.create_task(one(place, stream))
-        finally:
             await queue.put(None)
+        except Exception as error:
+            await queue.put(error)
 
     def reply(self, body: bytes) -> Answer:
         return Answer(Reply(body), self._at.share.pool.version.model)

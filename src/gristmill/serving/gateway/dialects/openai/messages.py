@@ -80,6 +80,8 @@ def _content(message: Message, place: int) -> str:
 
 def _text(part: Part, field: str) -> str:
     text = part.refusal if part.type == "refusal" else part.text
+    if part.type in _TEXTS and text is None:
+        raise Malformed(f"Missing required parameter: '{field}.text'.", field=f"{field}.text")
     if part.type not in _TEXTS or text is None:
         raise Malformed(f"This model reads text: it takes no content of the type {part.type!r}.", field=field)
     return text

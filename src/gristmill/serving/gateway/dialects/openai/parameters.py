@@ -126,6 +126,8 @@ class Chat(_Common, kw_only=True):
         super().__post_init__()
         if self.store:
             raise Malformed("Chats are not stored here: leave 'store' out, or use /v1/responses.", field="store")
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise Malformed("max_tokens and max_completion_tokens say the same: send one.", field="max_tokens")
 
 
 class Completion(_Common, kw_only=True):
