@@ -15,11 +15,18 @@ TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down
 
 
 def save(
-    where: Path, vocabulary: int, *, seed: int, rank: int = 4, targets: Sequence[str] = TARGETS, **more: Any
+    where: Path,
+    vocabulary: int,
+    *,
+    seed: int,
+    rank: int = 4,
+    targets: Sequence[str] = TARGETS,
+    head: int = 16,
+    **more: Any,
 ) -> Path:
     """A random adapter of the tiny model, strong enough to change what it says."""
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=list(targets), task_type="CAUSAL_LM", **more)
-    model = get_peft_model(language.model(vocabulary), config)
+    model = get_peft_model(language.model(vocabulary, head=head), config)
     torch.manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -29,9 +36,9 @@ def save(
     return where
 
 
-def opened(vocabulary: int, folder: Path) -> Any:
+def opened(vocabulary: int, folder: Path, head: int = 16) -> Any:
     """The tiny model with the adapter, by PEFT."""
-    return PeftModel.from_pretrained(language.model(vocabulary), folder).eval()
+    return PeftModel.from_pretrained(language.model(vocabulary, head=head), folder).eval()
 
 
 def greedy(model: Any, tokens: Sequence[int], count: int) -> list[int]:

@@ -40,12 +40,13 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=made, eos_token="<|end|>", chat_template=CHAT_TEMPLATE)
 
 
-def model(vocabulary: int, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
+def model(vocabulary: int, *, seed: int = 0, dtype: torch.dtype = torch.float32, head: int = 16) -> LlamaForCausalLM:
+    """`head`: its width."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=CONTEXT, eos_token_id=0, bos_token_id=None, pad_token_id=None,
-        tie_word_embeddings=True, initializer_range=0.2,
+        tie_word_embeddings=True, initializer_range=0.2, head_dim=head,
     )  # fmt: skip
     return LlamaForCausalLM(config).to(dtype).eval()
 

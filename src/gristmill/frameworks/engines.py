@@ -15,7 +15,6 @@ class Engine(NamedTuple):
     package: str  # that it is built on
     gguf: bool  # it opens GGUF files
     safetensors: bool
-    adapters: bool = True
 
 
 _KNOWN = {
@@ -23,7 +22,7 @@ _KNOWN = {
     "llama-cpp": Engine("llama_cpp", gguf=True, safetensors=False),
     "llama-cpp-bfloat16": Engine("llama_cpp", gguf=True, safetensors=False),
     "llama-cpp-int8": Engine("llama_cpp", gguf=True, safetensors=False),
-    "vllm": Engine("vllm", gguf=False, safetensors=True, adapters=False),
+    "vllm": Engine("vllm", gguf=False, safetensors=True),
 }
 
 
@@ -39,9 +38,3 @@ def _may(name: str, of_gguf: bool, apart: bool) -> bool:
         return True
     installed = apart or importlib.util.find_spec(engine.package) is not None
     return installed and (engine.gguf if of_gguf else engine.safetensors)
-
-
-def takes_adapters(name: str) -> bool:
-    """A stranger's engine may."""
-    engine = _KNOWN.get(name)
-    return engine is None or engine.adapters

@@ -11,7 +11,7 @@ import pytest
 from gristmill.bundles.digests import verify
 from gristmill.bundles.manifest import digest_of, encode_manifest
 from gristmill.core.engine_trials import AUTO, EngineFigures, EngineTrial, read_trial, trial_path, write_trial
-from gristmill.core.types import AdapterRef, ReplicaSpec, Resources
+from gristmill.core.types import ReplicaSpec, Resources
 from gristmill.serving.worker import engine_choice
 from gristmill.serving.worker.engine_choice import engine_of
 from tests import language
@@ -63,8 +63,6 @@ def test_an_engine_that_dies_is_refused_with_a_reason_and_another_serves(rig: Ri
     faster = (EngineFigures("vllm", {"1": 1e9}), EngineFigures("transformers", {"1": 1.0}))
     write_trial(trial_path(Path(spec.trials), spec.digest, 1), EngineTrial("vllm", faster, 1))
     assert engine_of(spec, verify(bundle)) == "vllm"
-    adapted = msgspec.structs.replace(spec, adapters=(AdapterRef("poet", "poet@1", ""),))
-    assert engine_of(adapted, verify(bundle)) == "transformers"  # vLLM loads no adapters here
 
 
 def test_what_was_asked_for_serves_and_so_does_a_versions_own_runtime(rig: Rig, tmp_path: Path) -> None:

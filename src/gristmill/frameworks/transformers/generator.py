@@ -14,9 +14,9 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Job
+from gristmill.frameworks.on_torch.adapter_stack import Lora
 from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
 from gristmill.frameworks.sequences import OpenSequence, common
-from gristmill.frameworks.transformers.adapter_stack import Lora
 from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.frameworks.transformers.huge_pages import use_huge_pages

@@ -17,7 +17,7 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core.engine_trials import AUTO, EngineFigures, EngineTrial, read_trial, trial_path, write_trial
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import ReplicaSpec
-from gristmill.frameworks.engines import engines_for, takes_adapters
+from gristmill.frameworks.engines import engines_for
 
 _log = logging.getLogger(__name__)
 _MOVED = "GRISTMILL_RUNTIME"
@@ -32,8 +32,7 @@ def engine_of(spec: ReplicaSpec, manifest: Manifest) -> str:
     if not candidates:
         raise Unprocessable(f"No engine for {manifest.name} is installed: `gristmill runtimes list` shows what there "
                             "is.", field="runtime")  # fmt: skip
-    trial = _tried(spec, candidates)
-    return _adapting(trial) if spec.adapters else trial.chosen
+    return _tried(spec, candidates).chosen
 
 
 def move_to(environments: Mapping[str, str], runtime: str) -> None:
@@ -55,12 +54,6 @@ def _tried(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:
         trial = _try_all(spec, candidates)
         write_trial(path, trial)
     return trial
-
-
-def _adapting(trial: EngineTrial) -> str:
-    """The fastest that computes with adapters; where there is none, the chosen one says so of each."""
-    able = [one for one in trial.figures if one.tokens_per_s and takes_adapters(one.runtime)]
-    return max(able, key=_speed).runtime if able else trial.chosen
 
 
 def _try_all(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:
