@@ -29,6 +29,7 @@ WINE_RECIPE: dict[str, Any] = {
 SHARED = ("exercised", "wine_platform", "language_served", "language_platform")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """For `pytest -n`: files that share what is costly run on one worker, and begin first; other files stay whole."""
     shared: dict[str, list[str]] = {}

@@ -6,6 +6,7 @@ import http.client
 import itertools
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,11 +26,17 @@ from gristmill.client.sync import Client
 from gristmill.core.processes import living
 from gristmill.core.routes import read_snapshot
 
+# Below those that the kernel gives to outgoing connections: one of them could take a port before its server listens.
+_PORTS = iter(random.SystemRandom().sample(range(10_000, 32_768), 22_768))
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Never the same twice."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 class Platform:
@@ -87,15 +94,7 @@ class Platform:
             process.kill()
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of this home, by its environment: nothing can hide from it by leaving its parent."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.pid != os.getpid() and process.environ().get("GRISTMILL_HOME") == str(self.home):
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return [process for process in found if "gristmill" in " ".join(_command(process))]
+        return processes_of(self.home)
 
     def pid_of(self, folder: str) -> int:
         process = living(self.home / folder)
@@ -131,6 +130,18 @@ class Platform:
             return told and all(one["revision"] >= snapshot.revision for one in gateways)
 
         eventually(known, 10)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process of a home, by its environment: nothing can hide from it by leaving its parent."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get("GRISTMILL_HOME") == str(home):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if "gristmill" in " ".join(_command(process))]
 
 
 def _command(process: psutil.Process) -> list[str]:

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from gristmill.core.processes import living
 from tests.control.rig import pid_of
-from tests.running import eventually, free_port
+from tests.running import eventually, free_port, processes_of
 
 
 def start(process: str, home: Path, **environment: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "gristmill.app", process, "--home", str(home)],
+        [sys.executable, "-m", f"gristmill.{process}", "--home", str(home)],
         env={
             **os.environ,
             "GRISTMILL_HOME": str(home),
@@ -28,11 +27,11 @@ def start(process: str, home: Path, **environment: str) -> subprocess.Popen[byte
 
 @pytest.fixture
 def supervisor(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
-    process = start("supervise", tmp_path / "home")
+    process = start("supervisor", tmp_path / "home")
     yield process
-    for folder in ("supervisor", "controller", "gateways/gw0"):
-        if (left := living(tmp_path / "home" / folder)) is not None:
-            left.kill()
+    process.kill()
+    for left in processes_of(tmp_path / "home"):
+        left.kill()
     process.communicate()
 
 
@@ -40,16 +39,16 @@ def test_a_killed_controller_is_started_again_and_the_gateway_lives_on(
     supervisor: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    gateway = eventually(lambda: pid_of(home / "gateways" / "gw0"), 30)
+    gateway = eventually(lambda: pid_of(home / "gateways" / "gw0"), 60)
     first = pid_of(home / "controller")
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    eventually(lambda: pid_of(home / "controller") not in (None, first), 20)
+    eventually(lambda: pid_of(home / "controller") not in (None, first), 60)
     assert pid_of(home / "gateways" / "gw0") == gateway
-    second = start("controller", home)
-    assert second.wait(20) == 0, "a second controller of this home leaves at once"
+    second = start("app", home)
+    assert second.wait(60) == 0, "a second controller of this home leaves at once"
     supervisor.terminate()
-    assert supervisor.wait(30) == 0
+    assert supervisor.wait(60) == 0
     assert pid_of(home / "controller") is None
     assert pid_of(home / "gateways" / "gw0") is None
 
@@ -64,8 +63,8 @@ def test_a_killed_controller_is_started_again_and_the_gateway_lives_on(
 def test_what_must_not_be_started_says_why_in_one_sentence_and_exits_2(
     tmp_path: Path, environment: dict[str, str], said: bytes
 ) -> None:
-    process = start("controller", tmp_path / "home", **environment)
-    _, errors = process.communicate(timeout=30)
+    process = start("app", tmp_path / "home", **environment)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert said in errors.splitlines()[-1]
 
@@ -74,6 +73,6 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(
     supervisor: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     home = tmp_path / "home"
-    eventually(lambda: pid_of(home / "gateways" / "gw0"), 30)
+    eventually(lambda: pid_of(home / "gateways" / "gw0"), 60)
     for name in ("admin.key", "pepper"):
         assert (home / name).stat().st_mode & 0o777 == 0o600

@@ -1,4 +1,3 @@
-import socket
 from collections.abc import Iterator
 
 import msgspec
@@ -6,14 +5,8 @@ import pytest
 
 from gristmill.core.types import GrpcServer
 from tests import language
+from tests.running import free_port
 from tests.serving.rig import Bundle, Rig, make_bundle, rig
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")

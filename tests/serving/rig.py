@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -247,6 +248,7 @@ class Rig:
         )
         (self.gateway_folder / "gateway.json").write_bytes(msgspec.json.encode(spec))
         self.workers: list[Worker] = []
+        self._numbers = itertools.count()
         self.keys: list[RouteKey] = []
         self.endpoints: dict[tuple[str, str], RouteEndpoint] = {}
         self.revision = 0
@@ -264,7 +266,7 @@ class Rig:
     def add_worker(
         self, bundle: Bundle, model: str = "tiny@1", *, memory_bytes: int = 2 * 2**30, cores: float = 1.0
     ) -> Worker:
-        worker = Worker(self, f"r{len(self.workers)}", model, bundle, Resources(cores, memory_bytes))
+        worker = Worker(self, f"r{next(self._numbers)}", model, bundle, Resources(cores, memory_bytes))
         self.workers.append(worker)
         return worker
 
@@ -299,7 +301,7 @@ class Rig:
 
     def start_gateway(self) -> None:
         self.process = start("gateway", self.gateway_folder, self.environment)
-        eventually(lambda: self.get("/healthz", key=None).status == 200, 10)
+        eventually(lambda: self.get("/healthz", key=None).status == 200, 30)
 
     @contextmanager
     def second_gateway(self, port: int, **more: Any) -> Iterator[Rig]:

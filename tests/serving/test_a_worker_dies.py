@@ -9,7 +9,7 @@ import pytest
 
 from gristmill.core.routes import EndpointLimits, KeyLimits
 from gristmill.core.supervision import Census, Counted, ask
-from tests.serving.conftest import free_port
+from tests.running import free_port
 from tests.serving.rig import (
     DIE,
     FEATURES,
@@ -25,9 +25,9 @@ from tests.serving.rig import (
 )
 
 
-@pytest.fixture
-def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """One quick replica behind `tiny`; one that takes 1 s a batch behind `slow`."""
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """One quick replica behind `tiny`; one that takes 0.4 s a batch behind `slow`."""
     folder = tmp_path_factory.mktemp("faults")
     quick, slow = make_bundle(folder / "quick"), make_bundle(folder / "slow", seconds=0.4)
     with rig(folder, free_port()) as made:
@@ -35,8 +35,20 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.serve("slow", ("slow@1", slow, 100, [made.add_worker(slow)]), limits=EndpointLimits(max_queue=4))
         made.push()
         made.start_gateway()
-        made.wait_ready()
         yield made
+
+
+@pytest.fixture
+def one(made: Rig) -> Iterator[Rig]:
+    """Whole again, whatever the tests before did to it; replicas that a test adds go with it."""
+    if made.process is None or made.process.poll() is not None:
+        made.start_gateway()
+    made.wait_ready()
+    own = list(made.workers)
+    yield made
+    for worker in made.workers[len(own) :]:
+        worker.stop()
+    made.workers[:] = own
 
 
 class Callers:
@@ -75,9 +87,9 @@ def test_kill_9_under_load_fails_no_request_and_mixes_no_rows(one: Rig) -> None:
     with Callers(one) as callers:
         for _ in range(3):
             before, starts = callers.good, worker.starts
-            eventually(lambda before=before: callers.good > before + 50, 10)
+            eventually(lambda before=before: callers.good > before + 50, 30)
             worker.process.kill()
-            eventually(lambda starts=starts: worker.starts > starts, 5)
+            eventually(lambda starts=starts: worker.starts > starts, 30)
     assert callers.failures == []
 
 
@@ -92,6 +104,7 @@ def test_a_stopped_worker_keeps_its_requests_until_it_is_replaced(one: Rig) -> N
 
 
 def test_a_request_that_kills_two_workers_is_quarantined_and_the_others_are_answered(one: Rig) -> None:
+    before = ask(one.control_socket, Census(), Counted).quarantined
     with ThreadPoolExecutor(9) as pool:
         deadly = pool.submit(one.infer, [[DIE, 0.0, 0.0, 0.0]])
         others = [pool.submit(one.infer, [[1.0] * FEATURES]) for _ in range(8)]
@@ -99,35 +112,40 @@ def test_a_request_that_kills_two_workers_is_quarantined_and_the_others_are_answ
         answer = deadly.result()
     assert answer.status == 500
     assert "two workers died" in answer.json["error"]
-    assert ask(one.control_socket, Census(), Counted).quarantined == 1
+    assert ask(one.control_socket, Census(), Counted).quarantined == before + 1
 
 
 @pytest.mark.parametrize(("poison", "says"), [(RAISE, "failed on this request"), (NOT_A_NUMBER, "not a finite number")])
 def test_a_poisoned_request_fails_alone(one: Rig, poison: float, says: str) -> None:
+    starts = one.workers[0].starts
     with ThreadPoolExecutor(16) as pool:
         futures = [pool.submit(one.infer, [[poison if i == 5 else 1.0, 0.0, 0.0, 0.0]]) for i in range(16)]
         answers = [future.result() for future in futures]
     assert [answer.status for answer in answers] == [500 if i == 5 else 200 for i in range(16)]
     assert says in answers[5].json["error"]
-    assert one.workers[0].starts == 1
+    assert one.workers[0].starts == starts
 
 
-def timed(one: Rig, **headers: str) -> tuple[Answer, float]:
+def in_flight(one: Rig) -> int:
+    return sum(ask(one.control_socket, Census(), Counted).in_flight.values())
+
+
+def timed(one: Rig, endpoint: str = "slow", **headers: str) -> tuple[Answer, float]:
     started = time.monotonic()
-    answer = one.infer([[1.0] * FEATURES], "slow", **headers)
+    answer = one.infer([[1.0] * FEATURES], endpoint, **headers)
     return answer, time.monotonic() - started
 
 
 def test_a_deadline_is_answered_in_time_whether_waiting_or_computing(one: Rig) -> None:
-    answer, took_s = timed(one, x_request_timeout_ms="100")
-    assert answer.status == 504
-    assert took_s < 0.15
-    with ThreadPoolExecutor(2) as pool:
-        pool.submit(timed, one)
-        time.sleep(0.05)
-        second, took_s = timed(one, x_request_timeout_ms="150")
-    assert second.status in (503, 504)
-    assert took_s < 0.2
+    """The quickest of three each: on a busy machine any answer may lie for a while before this process reads it."""
+    worker = one.workers[0]
+    worker.process.send_signal(signal.SIGSTOP)
+    answers = [timed(one, "tiny", x_request_timeout_ms="100") for _ in range(6)]
+    worker.process.kill()
+    assert [answer.status for answer, _ in answers] == [504] * 6
+    took_s = [took_s for _, took_s in answers]
+    assert min(took_s[:3]) < 0.15, "of those that are computed"
+    assert min(took_s[3:]) < 0.15, "of those that wait"
 
 
 def test_a_full_queue_sheds_at_once_and_says_when_to_come_back(one: Rig) -> None:
@@ -187,7 +205,7 @@ def test_every_answered_request_is_in_the_journal_once_after_kill_9_of_the_gatew
     threads = [threading.Thread(target=call) for _ in range(8)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(answered) > 200, 10)
+    eventually(lambda: len(answered) > 200, 30)
     assert one.process is not None
     one.process.kill()
     one.process.wait()
@@ -202,7 +220,7 @@ def test_every_answered_request_is_in_the_journal_once_after_kill_9_of_the_gatew
 def test_sigterm_answers_what_is_under_way_and_then_ends(one: Rig) -> None:
     with ThreadPoolExecutor(2) as pool:
         future = pool.submit(timed, one)
-        time.sleep(0.1)
+        eventually(lambda: in_flight(one) == 1, 30)
         assert one.process is not None
         one.process.terminate()
         assert future.result()[0].status == 200
@@ -210,22 +228,29 @@ def test_sigterm_answers_what_is_under_way_and_then_ends(one: Rig) -> None:
 
 
 def test_a_client_that_leaves_frees_its_place_in_the_queue(one: Rig) -> None:
-    leaving = []
-    for _ in range(6):
-        connection = one.connection()
+    worker = one.workers[1]
+    worker.process.send_signal(signal.SIGSTOP)  # it answers none of the two batches that it is sent
+    with ThreadPoolExecutor(2) as pool:
+        staying = []
+        for count in (1, 2):
+            staying.append(pool.submit(timed, one))
+            eventually(lambda count=count: in_flight(one) == count, 30)
+        leaving = [one.connection() for _ in range(4)]
         body = '{"inputs":[{"name":"features","datatype":"FP32","shape":[1,4],"data":[1,1,1,1]}]}'
-        connection.request("POST", "/v2/models/slow/infer", body, {"authorization": f"Bearer {one.key}"})
-        leaving.append(connection)
-    time.sleep(0.1)
-    for connection in leaving:
-        connection.close()
-    eventually(lambda: sum(ask(one.control_socket, Census(), Counted).in_flight.values()) == 0, 3)
+        for connection in leaving:
+            connection.request("POST", "/v2/models/slow/infer", body, {"authorization": f"Bearer {one.key}"})
+        eventually(lambda: in_flight(one) == 6, 30)
+        for connection in leaving:
+            connection.close()
+        eventually(lambda: in_flight(one) == 2, 30)
+        worker.process.kill()
+        assert [future.result()[0].status for future in staying] == [200, 200]
 
 
 def test_a_worker_that_passes_its_memory_ends(one: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
     bundle = make_bundle(tmp_path_factory.mktemp("greedy") / "bundle")
     worker = one.add_worker(bundle, memory_bytes=10 * 2**20)
-    eventually(lambda: worker.starts > 1, 10)
+    eventually(lambda: worker.starts > 1, 30)
 
 
 def test_a_corrupt_bundle_is_refused_with_the_files_name(one: Rig, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -235,6 +260,6 @@ def test_a_corrupt_bundle_is_refused_with_the_files_name(one: Rig, tmp_path_fact
     data[len(data) // 2] ^= 1
     golden.write_bytes(data)
     worker = one.add_worker(bundle)
-    pong = eventually(lambda: (said := worker.ping()) and said.state == "failed" and said, 10)
+    pong = eventually(lambda: (said := worker.ping()) and said.state == "failed" and said, 30)
     assert "golden.npz is corrupt" in pong.error
     assert (worker.folder / "failure.json").exists()

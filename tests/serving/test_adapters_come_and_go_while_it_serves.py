@@ -91,7 +91,7 @@ def test_one_that_is_removed_finishes_what_it_writes_and_then_is_unknown(
             return True
         return False
 
-    eventually(unknown, 10)
+    eventually(unknown, 30)
     assert {one["name"] for one in platform.json("endpoints", "adapters", "list", "tiny")} == {"poet", "clerk"}
 
 

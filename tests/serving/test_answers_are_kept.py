@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 from gristmill.core.routes import EndpointLimits
 from gristmill.serving.gateway.cache import AnswerCache, fingerprint
 from gristmill.serving.gateway.work import ExplainJob, OutputRows, PayloadJob, TensorJob
-from tests.serving.conftest import free_port
+from tests.running import free_port
 from tests.serving.rig import Answer, Bundle, Rig, Worker, eventually, make_bundle, predictions, rig
 from tests.serving.rpc import Caller, raw_request
 
@@ -34,7 +34,7 @@ def keeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.push()
         made.start_gateway()
         made.wait_ready()
-        eventually(lambda: made.get("/v2/models/tiny/ready").status == 200, 10)
+        eventually(lambda: made.get("/v2/models/tiny/ready").status == 200, 30)
         yield made
 
 
@@ -119,7 +119,7 @@ def _move(keeping: Rig, bundle: Bundle, worker: Worker) -> None:
     eventually(worker.ready, 20)
     keeping.serve("tiny", ("tiny@2", bundle, 100, [worker]), limits=KEEPS)
     keeping.push()
-    eventually(lambda: keeping.get("/v2/models/tiny/ready").status == 200, 10)
+    eventually(lambda: keeping.get("/v2/models/tiny/ready").status == 200, 30)
 
 
 JOBS = some.builds(

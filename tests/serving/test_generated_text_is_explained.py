@@ -118,7 +118,7 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence(
 def test_an_explanation_is_metered_as_its_answer(served: Rig) -> None:
     before = len(served.records())
     explain(served, PROMPT)
-    eventually(lambda: len(served.records()) == before + 1, 5)
+    eventually(lambda: len(served.records()) == before + 1, 30)
     record = served.records()[-1]
     assert (record.operation, record.status, record.tokens["completion"]) == ("explain", 200, 4)
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 from gristmill.core.routes import KeyLimits
 from gristmill.core.types import GrpcServer
 from gristmill.serving.gateway.rpc import open_inference_pb2 as messages
-from tests.serving.conftest import free_port
+from tests.running import free_port
 from tests.serving.rig import Rig, eventually, make_bundle, rig
 from tests.serving.rpc import SERVICE, Caller, raw_request, typed_request
 
@@ -166,7 +166,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory, grpc_server: GrpcServer) -> I
         made.push()
         made.start_gateway()
         made.wait_ready()
-        eventually(lambda: made.get("/v2/models/tiny/ready").status == 200, 10)
+        eventually(lambda: made.get("/v2/models/tiny/ready").status == 200, 30)
         yield made
 
 
@@ -197,10 +197,10 @@ def test_clients_that_leave_take_their_work_with_them(slow: Rig) -> None:
         infer, stream = (f"/{SERVICE}/{name}" for name in ("ModelInfer", "ModelStreamInfer"))
         calls = [channel.unary_unary(infer).future(sent, metadata=metadata) for _ in range(30)]
         streams = [channel.stream_stream(stream)(iter([sent] * 5), metadata=metadata) for _ in range(3)]
-        eventually(lambda: in_flight(slow) > 30, 10)
+        eventually(lambda: in_flight(slow) > 30, 30)
         for call in [*calls, *streams]:
             call.cancel()
-        eventually(lambda: in_flight(slow) == 0, 10)
+        eventually(lambda: in_flight(slow) == 0, 30)
     assert slow.infer(ROWS).status == 200
     assert "Traceback" not in (slow.gateway_folder / "log.txt").read_text()
 
@@ -277,7 +277,7 @@ def test_a_stopping_gateway_answers_what_is_under_way_over_grpc(tmp_path: Path, 
         under_way = channel.unary_unary(f"/{SERVICE}/ModelInfer").future(
             raw_request(ROWS).SerializeToString(), metadata=metadata, timeout=30
         )
-        eventually(lambda: in_flight(made) == 1, 10)
+        eventually(lambda: in_flight(made) == 1, 30)
         assert made.process is not None
         made.process.terminate()
         assert messages.ModelInferResponse.FromString(under_way.result()).model_name == "tiny"

@@ -13,7 +13,7 @@ import ngh2
 import psutil
 import pytest
 
-from tests.serving.conftest import free_port
+from tests.running import free_port
 from tests.serving.rig import Rig, eventually, make_bundle, rig
 from tests.serving.rpc import SERVICE, Caller, raw_request
 
@@ -163,7 +163,7 @@ def test_a_client_that_opens_and_resets_calls_is_sent_away(served: Rig) -> None:
                 break
             client.http.reset_stream(client.call(FRAMED))
             client.flush()
-        eventually(lambda: client.hear() or client.closed, 10)
+        eventually(lambda: client.hear() or client.closed, 30)
     assert goes_on(served)
 
 

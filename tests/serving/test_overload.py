@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from gristmill.core.routes import EndpointLimits
-from tests.serving.conftest import free_port
+from tests.running import free_port
 from tests.serving.rig import Rig, eventually, make_bundle, predictions, rig, tensor
 
 BATCH_S, BATCH_ROWS = 0.02, 4  # 200 requests a second
@@ -31,7 +31,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.push()
         made.start_gateway()
         made.wait_ready()
-        eventually(lambda: made.get("/v2/models/tiny/ready").status == 200, 10)
+        eventually(lambda: made.get("/v2/models/tiny/ready").status == 200, 30)
         yield made
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.conftest import free_port
+from tests.running import free_port
 from tests.serving.rig import Rig, eventually, make_bundle, predictions, rig
 
 
@@ -12,7 +12,7 @@ from tests.serving.rig import Rig, eventually, make_bundle, predictions, rig
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp("slow")
     bundle = make_bundle(folder / "bundle")
-    with rig(folder, free_port(), client_idle_timeout_s=2.0) as made:
+    with rig(folder, free_port(), client_idle_timeout_s=1.0) as made:
         made.serve("tiny", ("tiny@1", bundle, 100, [made.add_worker(bundle)]))
         made.push()
         made.start_gateway()
@@ -42,7 +42,7 @@ def test_clients_that_dribble_are_closed_in_time_and_others_are_served(impatient
     for number, connection in enumerate(connections):
         connection.sendall((b"", b"GET /v2 HTTP/1.1\r\nx-a: ", begun.encode())[number % 3])
     started = time.monotonic()
-    while connections and time.monotonic() < started + 4:
+    while connections and time.monotonic() < started + 10:
         connections = [connection for connection in connections if not gone(connection, b"a")]
         assert predictions(impatient.infer([[1.0, 1.0, 1.0, 1.0]])) == [4.0]
     assert connections == []
@@ -51,10 +51,10 @@ def test_clients_that_dribble_are_closed_in_time_and_others_are_served(impatient
 def test_a_client_that_keeps_its_connection_may_pause_between_requests(impatient: Rig) -> None:
     connection = impatient.connection()
     headers = {"authorization": f"Bearer {impatient.key}"}
-    for _ in range(2):
+    for pause_s in (1.5, 0):
         connection.request("GET", "/v2", headers=headers)
         assert connection.getresponse().read()
-        time.sleep(2.5)
+        time.sleep(pause_s)
     connection.close()
 
 
@@ -63,4 +63,4 @@ def test_requests_sent_in_one_go_are_answered_one_after_the_other(impatient: Rig
         request = f"GET /v2 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {impatient.key}\r\n\r\n".encode()
         connection.sendall(request * 5)
         received = bytearray()
-        eventually(lambda: received.extend(connection.recv(65536)) or received.count(b"HTTP/1.1 200 OK") == 5, 5)
+        eventually(lambda: received.extend(connection.recv(65536)) or received.count(b"HTTP/1.1 200 OK") == 5, 30)

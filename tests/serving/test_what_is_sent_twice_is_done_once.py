@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -59,9 +58,9 @@ def test_what_failed_is_tried_again_and_a_key_that_is_none_is_malformed(served: 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, Rig]]:
-    """Two gateways before one replica that takes a quarter of a second."""
+    """Two gateways before one replica that takes a second."""
     folder = tmp_path_factory.mktemp("pair")
-    slow = make_bundle(folder / "slow", seconds=0.25)
+    slow = make_bundle(folder / "slow", seconds=1.0)
     with rig(folder, free_port()) as one:
         one.serve("tiny", ("tiny@1", slow, 1, [one.add_worker(slow)]))
         one.push()
@@ -88,10 +87,9 @@ def test_another_gateway_refuses_the_key_for_another_body_also_while_the_first_i
     one, other = pair
     with ThreadPoolExecutor(1) as client:
         first = client.submit(one.infer, [[1.0, 0, 0, 0]], **{KEY: "one-body"})
-        eventually(lambda: list((one.folder / "kept" / "answered").glob("*.claim")), 5)
-        began = time.monotonic()
+        eventually(lambda: list((one.folder / "kept" / "answered").glob("*.claim")), 30)
         assert other.infer([[2.0, 0, 0, 0]], **{KEY: "one-body"}).status == 422
-        assert time.monotonic() - began < 0.2  # nobody waits to be refused
+        assert not first.done(), "it waited to be refused"
         assert first.result().status == 200
     assert other.infer([[2.0, 0, 0, 0]], **{KEY: "one-body"}).status == 422
 
@@ -102,7 +100,7 @@ def test_a_gateway_that_dies_while_it_computes_leaves_the_key_to_the_next(pair: 
         connection = http.client.HTTPConnection("127.0.0.1", dying.port, timeout=30)
         headers = {"authorization": f"Bearer {one.key}", "content-type": "application/json", "idempotency-key": "left"}
         connection.request("POST", "/v2/models/tiny/infer", json.dumps(tensor([[5.0, 0, 0, 0]])), headers)
-        eventually(lambda: list((one.folder / "kept" / "answered").glob("*.claim")), 5)
+        eventually(lambda: list((one.folder / "kept" / "answered").glob("*.claim")), 30)
         assert dying.process is not None
         dying.process.kill()
         answer = other.infer([[5.0, 0, 0, 0]], **{KEY: "left"})

@@ -35,7 +35,7 @@ def start(settings: Settings, environ: Mapping[str, str], say: Say) -> None:
     settings.home_path.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (settings.home_path / LOG).open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gristmill.app", "supervise", "--home", settings.home],
+            [sys.executable, "-m", "gristmill.supervisor", "--home", settings.home],
             env={**environ, "GRISTMILL_HOME": settings.home},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -235,7 +235,7 @@ def test_an_adapter_is_replayed_while_others_are_answered_and_a_wrong_one_refuse
     refs = [AdapterRef(name, f"{name}@1", one.digest, str(one.folder)) for name, one in
             (("poet", poet), ("wrong", wrong))]  # fmt: skip
     ask(worker.socket, Adapt(tuple(refs)), Adapted)
-    eventually(lambda: pong(worker).refused, 10)
+    eventually(lambda: pong(worker).refused, 30)
     assert pong(worker).adapters == {"poet": poet.digest}
     assert re.search(r"output 'logprobs' differs by up to \d", pong(worker).refused["wrong"])
     assert text(gateway.rest(under_way)[0]) == whole
