@@ -129,7 +129,7 @@ class Platform:
                 gateways = client.platform.status()["gateways"]
             return told and all(one["revision"] >= snapshot.revision for one in gateways)
 
-        eventually(known, 10)
+        eventually(known, 30)
 
 
 def processes_of(home: Path) -> list[psutil.Process]:

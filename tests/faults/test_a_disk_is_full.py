@@ -51,7 +51,7 @@ def test_a_full_disk_under_the_journal_refuses_clearly_and_serving_recovers_with
         assert {failure.split()[0] for failure in load.failures} == {"507"}
         assert "disk is full" in load.failures[0]
         check = eventually(
-            lambda: (done := running.client().books.check())["usage_records"] >= len(load.answered) and done, 15
+            lambda: (done := running.client().books.check())["usage_records"] >= len(load.answered) and done, 30
         )
         assert check["problems"] == []
 

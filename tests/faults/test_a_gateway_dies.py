@@ -18,7 +18,7 @@ def test_kill_9_of_the_gateway_leaves_every_answered_request_in_the_books_exactl
     assert load.failures == []
     answered = load.answered
     assert len(set(answered)) == len(answered)
-    eventually(lambda: set(answered) <= set(booked(wine_platform, tmp_path)), 15, "answered requests are missing")
+    eventually(lambda: set(answered) <= set(booked(wine_platform, tmp_path)), 30, "answered requests are missing")
     ids = booked(wine_platform, tmp_path)
     assert len(set(ids)) == len(ids)
     assert wine_platform.json("books", "check")["problems"] == []

@@ -17,7 +17,7 @@ def test_an_endpoint_moves_between_versions_and_back_without_a_failed_request(
             eventually(lambda: endpoint_state(wine_platform, "wine") == "ready", 60)
             seen = load.models[version]
             eventually(
-                lambda version=version, seen=seen: load.models[version] > seen + 20, 10, f"{version} does not answer"
+                lambda version=version, seen=seen: load.models[version] > seen + 20, 30, f"{version} does not answer"
             )
     assert load.failures == []
     assert load.broken == 0

@@ -30,6 +30,6 @@ def test_a_locked_database_fails_no_inference_and_nothing_hangs_or_is_lost(
         lock.close()
     assert (load.failures, load.broken) == ([], 0)
     assert (wine_platform.pid_of("controller"), wine_platform.folders("gateways")) == (controller, gateways)
-    eventually(lambda: set(load.answered) <= set(booked(wine_platform, tmp_path)), 15, "answered requests are missing")
+    eventually(lambda: set(load.answered) <= set(booked(wine_platform, tmp_path)), 30, "answered requests are missing")
     assert wine_platform.json("books", "check")["problems"] == []
     assert endpoint_state(wine_platform, "wine") == "ready"

@@ -357,7 +357,7 @@ class Rig:
     def stop(self) -> None:
         if self.process is not None:
             self.process.terminate()
-            self.process.wait(20)
+            self.process.wait(60)
         for worker in self.workers:
             worker.stop()
 

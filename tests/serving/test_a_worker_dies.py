@@ -224,7 +224,7 @@ def test_sigterm_answers_what_is_under_way_and_then_ends(one: Rig) -> None:
         assert one.process is not None
         one.process.terminate()
         assert future.result()[0].status == 200
-        assert one.process.wait(5) == 0
+        assert one.process.wait(30) == 0
 
 
 def test_a_client_that_leaves_frees_its_place_in_the_queue(one: Rig) -> None:

@@ -281,7 +281,7 @@ def test_a_stopping_gateway_answers_what_is_under_way_over_grpc(tmp_path: Path, 
         assert made.process is not None
         made.process.terminate()
         assert messages.ModelInferResponse.FromString(under_way.result()).model_name == "tiny"
-        assert made.process.wait(10) == 0
+        assert made.process.wait(30) == 0
         channel.close()
 
 

@@ -54,7 +54,7 @@ client.start_stream(lambda result, error: answers.put((result, error)), headers=
 for number in range(20):
     client.async_stream_infer("tiny" if number % 5 else "nobody", [tensor], request_id=str(number))
 for number in range(20):
-    result, error = answers.get(timeout=10)
+    result, error = answers.get(timeout=30)
     if number % 5:
         assert result.get_response().id == str(number)
         assert result.as_numpy("prediction").ravel().tolist() == [10.0, 0.5]
