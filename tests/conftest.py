@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 
 from tests import language
 from tests.running import Platform, eventually, platform
+
+# No example fails for being slow on a busy machine. The whole suite tries the same examples every time; what is run
+# alone tries new ones.
+settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow],
+    derandomize="PYTEST_XDIST_WORKER" in os.environ,
+)  # fmt: skip
+settings.load_profile("steady")
 
 WINE_RECIPE: dict[str, Any] = {
     "name": "wine",

@@ -68,7 +68,9 @@ def test_an_unknown_path_is_not_found_and_says_where_to_look(door: Door) -> None
     assert "/api/openapi.json" in error["message"]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 def test_no_json_at_all_makes_the_controller_fail(door: Door, data: st.DataObject) -> None:
 

@@ -213,7 +213,9 @@ def test_a_zip_that_readers_could_read_in_different_ways(rig: Rig, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.pt2", "m.keras", "m.safetensors", "m.zip"])
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(damage=st.data())
 def test_a_damaged_file_is_refused_in_one_sentence_or_answers(
     tmp_path_factory: pytest.TempPathFactory, sound: dict[str, bytes], name: str, damage: st.DataObject
