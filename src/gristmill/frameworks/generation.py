@@ -1,4 +1,4 @@
-"""What an engine of language models brings: sequences in, one token a sequence and step out."""
+"""What an engine of language models brings: sequences in, a token or more for each of them a step."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class Job(NamedTuple):
     logprobs: int | None = None  # as in GenerationRequest
     grammar: Grammar | None = None
     adapter: str | None = None
+    drafts: bool = True  # whether tokens may be guessed ahead, which changes when they come and not which
 
 
 Top = tuple[tuple[int, float], ...]  # (token, logprob), likeliest first
@@ -75,7 +76,8 @@ class Generator(Protocol):
         ...
 
     def step(self) -> list[Emission]:
-        """Compute once: prompts that wait (in pieces where they are long), then one token for every sequence."""
+        """Compute once: prompts that wait (in pieces where they are long), then one token for every sequence, or a few
+        in their order."""
         ...
 
     @property

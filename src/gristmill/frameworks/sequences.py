@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from gristmill.frameworks.generation import Emission, Job
 from gristmill.frameworks.sampling import Drawn, Sampler
 
@@ -44,6 +46,15 @@ class OpenSequence:
         self.tokens.append(drawn.token)
         cached = self.cached if self.generated == 1 else 0
         return Emission(self.job.id, drawn.token, self.finished, drawn.logprob, drawn.top, cached)
+
+    def take_all(self, logits: np.ndarray, guesses: Sequence[int]) -> list[Emission]:
+        """A token from each row of float32 [1 + guesses, vocabulary], for as long as it is what was guessed there."""
+        emitted: list[Emission] = []
+        for row, guess in zip(logits, (*guesses, None), strict=True):
+            emitted.append(self.take(self.sampler.draw(row)))
+            if self.finished or self.tokens[-1] != guess:
+                break
+        return emitted
 
 
 def common(held: Sequence[int], tokens: Sequence[int]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,10 @@ import torch
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
+from gristmill.frameworks.drafts import NONE, Draft, Drafts
 from gristmill.frameworks.generation import Emission, Job
 from gristmill.frameworks.on_torch.adapter_stack import Lora
-from gristmill.frameworks.sampling import Drawn, draw_all, log_softmax
+from gristmill.frameworks.sampling import log_softmax
 from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
@@ -23,10 +25,11 @@ from gristmill.frameworks.transformers.huge_pages import use_huge_pages
 from gristmill.frameworks.transformers.packed import pack
 from gristmill.frameworks.transformers.rewriting import rewritten
 from gristmill.frameworks.transformers.rows import Rows
-from gristmill.frameworks.transformers.step import NAME, Piece, Step, attention
+from gristmill.frameworks.transformers.step import NAME, Piece, Run, Step, attention
 
 _ROWS = 32
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
+_TIMED_TOKENS = 40
 _SHORTEST_REUSE = 8  # tokens of a common beginning; fewer are sooner computed than copied
 _OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
 
@@ -72,6 +75,7 @@ class TransformersGenerator:
             raise Unprocessable(_OWN_ATTENTION, field="architectures")
         self._model = pack(rewritten(self._model))
         self._adapters = Adapters(self._model)
+        self._drafts = Drafts(self._step_tokens())
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> TransformersGenerator:
@@ -105,8 +109,7 @@ class TransformersGenerator:
     def step(self) -> list[Emission]:
         self._make_room()
         decoding = self._decoding_first()
-        pieces = self._pieces(len(decoding))
-        emitted = [one.take(drawn) for one, drawn in self._compute(decoding, pieces)]
+        emitted = self._compute(decoding, self._pieces(len(decoding)))
         for place in reversed(range(len(self._active))):
             if self._active[place].finished:
                 self._leave(place)
@@ -141,6 +144,7 @@ class TransformersGenerator:
         if shared:
             self._rows.write(row, copied)
             one.begin_at(shared)
+        self._drafts.remember(one.tokens, shared)
         self._active.append(one)
 
     def _longest_beginning(self, wanted: _Open) -> tuple[int, int]:
@@ -183,12 +187,18 @@ class TransformersGenerator:
                 room -= tokens
         return pieces
 
-    def _compute(self, decoding: list[_Open], pieces: list[Piece]) -> Iterable[tuple[_Open, Drawn]]:
-        """One forward pass; a token for each that decodes and for each whose prompt is whole now."""
-        tokens = [one.tokens[-1] for one in decoding]
-        positions = [one.computed for one in decoding]
-        owners = [(one.lora, 1) for one in decoding]
-        lengths, wanted, drawing = list(positions), list(range(len(decoding))), list(decoding)
+    def _compute(self, decoding: list[_Open], pieces: list[Piece]) -> list[Emission]:
+        """One forward pass; a token or more for each that decodes, one for each whose prompt is whole now."""
+        drafts = self._drafts.guess([(one.tokens, self._most_guesses(one)) for one in decoding])
+        tokens: list[int] = []
+        positions: list[int] = []
+        owners: list[tuple[Lora | None, int]] = []
+        runs = [Run(one.computed, 1 + len(draft.tokens)) for one, draft in zip(decoding, drafts, strict=True)]
+        for one, draft, run in zip(decoding, drafts, runs, strict=True):
+            tokens += one.tokens[-1], *draft.tokens
+            positions += range(run.held, run.held + run.tokens)
+            owners += [(one.lora, 1)] * run.tokens
+        wanted, whole = list(range(len(tokens))), []
         for piece in pieces:
             one = self._active[piece.row]
             tokens += one.tokens[piece.start : piece.stop]
@@ -196,15 +206,25 @@ class TransformersGenerator:
             owners.append((one.lora, piece.tokens))
             if piece.stop == one.prompt:
                 wanted.append(len(tokens) - 1)
-                drawing.append(one)
+                whole.append(one)
         self._adapters.lay(owners)
-        logits = self._logits(tokens, positions, Step(self._rows, lengths, pieces), wanted or [0])
-        for one in decoding:
-            one.computed += 1
+        logits = self._logits(tokens, positions, Step(self._rows, runs, pieces), wanted or [0])
         for piece in pieces:
             self._active[piece.row].computed = piece.stop
-        drawn = draw_all(logits[: len(drawing)], [one.sampler for one in drawing]) if drawing else []
-        return zip(drawing, drawn, strict=True)
+        drawing = [*zip(decoding, drafts, strict=True), *((one, NONE) for one in whole)]
+        return [emission for one, draft, rows in _split(drawing, logits) for emission in self._take(one, draft, rows)]
+
+    def _most_guesses(self, one: _Open) -> int:
+        left = min(one.job.max_tokens - one.generated - 1, self._rows.capacity - len(one.tokens))
+        return left if one.job.drafts else 0
+
+    def _take(self, one: _Open, draft: Draft, logits: np.ndarray) -> list[Emission]:
+        known = len(one.tokens)
+        emitted = one.take_all(logits, draft.tokens)
+        one.computed = len(one.tokens) - 1
+        self._drafts.learn(draft, len(emitted) - 1)
+        self._drafts.remember(one.tokens, known)
+        return emitted
 
     @torch.inference_mode()
     def _logits(self, tokens: list[int], positions: list[int], step: Step, wanted: list[int]) -> np.ndarray:
@@ -215,6 +235,19 @@ class TransformersGenerator:
         )
         result: np.ndarray = output.logits[0].float().cpu().numpy()
         return result
+
+    def _step_tokens(self) -> float:
+        """As how many tokens more in it a step costs; measured."""
+        many = min(_TIMED_TOKENS, self.context_length, self._rows.capacity)
+        few = max(1, many // 5)
+        short, long = (min(self._seconds(tokens) for _ in range(3)) for tokens in (few, many))
+        return max(0.0, short * (many - few) / max(long - short, 1e-9) - few)
+
+    def _seconds(self, tokens: int) -> float:
+        """Of one step."""
+        started = time.perf_counter()
+        self._logits([0] * tokens, list(range(tokens)), Step(self._rows, (), (Piece(0, 0, tokens),)), [0])
+        return time.perf_counter() - started
 
     def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
         lora = None if adapter is None else self._adapters.find(adapter)
@@ -242,6 +275,15 @@ class TransformersGenerator:
 
     def close(self) -> None:
         del self._model
+
+
+def _split(drawing: list[tuple[_Open, Draft]], logits: np.ndarray) -> Iterator[tuple[_Open, Draft, np.ndarray]]:
+    """Each with its own rows of the logits: one more than it has guesses."""
+    at = 0
+    for one, draft in drawing:
+        own = slice(at, at + 1 + len(draft.tokens))
+        yield one, draft, logits[own]
+        at = own.stop
 
 
 def with_rows(model: Any) -> Any:

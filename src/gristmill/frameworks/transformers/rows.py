@@ -2,70 +2,80 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 _FIRST_CAPACITY = 256
+_SHORTEST_STEP = 64
+
+
+class Places(NamedTuple):
+    """Where tokens are kept: int64 [tokens] each."""
+
+    rows: Tensor
+    positions: Tensor
 
 
 class Rows:
-    """Two tensors a layer, [rows, capacity, heads, width]; as sequences get longer, rows double and become fewer."""
+    """Two tensors a layer: keys [rows, heads, width, capacity], as a product with queries reads them, and values
+    [rows, heads, capacity, width]. As sequences get longer, rows do, and become fewer."""
 
     def __init__(self, most: int, memory_bytes: int, dtype: torch.dtype, device: torch.device) -> None:
         self.capacity = _FIRST_CAPACITY
         self.count = most
+        self.bytes_a_token = 0  # known after the first forward pass; 0: the model's attention does not come here
         self.device = device
         self._most, self._memory_bytes, self._dtype = most, memory_bytes, dtype
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 
-    @property
-    def bytes_a_token(self) -> int:
-        """Known after the first forward pass; 0: the model's attention does not come here."""
-        sizes = (one.shape[2] * one.shape[3] * one.element_size() for pair in self._layers.values() for one in pair)
-        return sum(sizes)
-
     def fitting(self, tokens: int) -> int:
         """How many rows of so many tokens the memory holds; at least one."""
-        return max(1, min(self._most, self._memory_bytes // (self.bytes_a_token * _doubled(self.capacity, tokens))))
+        capacity = max(self.capacity, evened(tokens))
+        return max(1, min(self._most, self._memory_bytes // (self.bytes_a_token * capacity)))
 
     def reserve(self, tokens: int) -> None:
         """Make room for rows of so many tokens; the rows beyond `fitting` are lost."""
         if tokens <= self.capacity:
             return
         self.count = self.fitting(tokens)
-        self.capacity = _doubled(self.capacity, tokens)
-        self._layers = {
-            layer: (self._grown(keys), self._grown(values)) for layer, (keys, values) in self._layers.items()
-        }
+        self.capacity = evened(tokens)
+        for layer, (keys, values) in self._layers.items():
+            grown = self._new(*keys.shape[1:3])
+            grown[0][..., : keys.shape[3]] = keys[: self.count]
+            grown[1][:, :, : keys.shape[3]] = values[: self.count]
+            self._layers[layer] = grown
 
-    def _grown(self, stored: Tensor) -> Tensor:
-        grown = self._new(stored)
-        grown[:, : stored.shape[1]] = stored[: self.count]
-        return grown
-
-    def store(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """The layer's tensors, after `keys` and `values` [tokens, heads, width] took their places: row · capacity +
-        position, int64 [tokens]. Made when the layer is first computed."""
+    def store(self, layer: int, places: Places, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The layer's tensors, after `keys` and `values` [tokens, heads, width] took their places. Made when the layer
+        is first computed."""
         if layer not in self._layers:
-            self._layers[layer] = (self._new(keys), self._new(values))
+            self._layers[layer] = self._new(*keys.shape[1:])
+            self.bytes_a_token += sum(one[0].numel() * one.element_size() for one in (keys, values))
         stored = self._layers[layer]
-        stored[0].flatten(0, 1).index_copy_(0, places, keys)
-        stored[1].flatten(0, 1).index_copy_(0, places, values)
+        stored[0][places.rows, :, :, places.positions] = keys
+        stored[1][places.rows, :, places.positions] = values
         return stored
 
-    def _new(self, like: Tensor) -> Tensor:
+    def _new(self, heads: int, width: int) -> tuple[Tensor, Tensor]:
         # zeros: what is masked is multiplied by zero, and a NaN of unset memory would survive that
-        shape = (self.count, self.capacity, *like.shape[-2:])
-        return torch.zeros(shape, dtype=self._dtype, device=self.device)
+        shapes = (width, self.capacity), (self.capacity, width)
+        keys, values = (
+            torch.zeros((self.count, heads, *shape), dtype=self._dtype, device=self.device) for shape in shapes
+        )
+        return keys, values
 
     def read(self, row: int, tokens: int) -> list[tuple[Tensor, Tensor]]:
         """A copy of the first `tokens` of a row, by layer."""
-        return [(keys[row, :tokens].clone(), values[row, :tokens].clone()) for keys, values in self._layers.values()]
+        return [
+            (keys[row, ..., :tokens].clone(), values[row, :, :tokens].clone()) for keys, values in self._layers.values()
+        ]
 
     def write(self, row: int, copied: list[tuple[Tensor, Tensor]]) -> None:
         for (keys, values), (of_keys, of_values) in zip(self._layers.values(), copied, strict=True):
-            keys[row, : len(of_keys)] = of_keys
-            values[row, : len(of_values)] = of_values
+            keys[row, ..., : of_keys.shape[-1]] = of_keys
+            values[row, :, : of_values.shape[1]] = of_values
 
     def swap(self, one: int, other: int, tokens: int) -> None:
         """Exchange the first `tokens` of two rows."""
@@ -75,7 +85,7 @@ class Rows:
             self.write(other, first)
 
 
-def _doubled(capacity: int, tokens: int) -> int:
-    while capacity < tokens:
-        capacity *= 2
-    return capacity
+def evened(tokens: int) -> int:
+    """So many or up to a quarter more: a length that products are quick with, and that holds for some steps."""
+    step = max(_SHORTEST_STEP, (1 << tokens.bit_length()) >> 3)
+    return -(-tokens // step) * step

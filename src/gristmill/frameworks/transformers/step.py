@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 from gristmill.frameworks.transformers.rotation import Rotation
-from gristmill.frameworks.transformers.rows import Rows
+from gristmill.frameworks.transformers.rows import Places, Rows, evened
 
 NAME = "gristmill_rows"  # of the attention in Transformers' register
+_WORTH_COPYING = 1.5  # a product copies rows of which it needs the beginning: sooner done than one over all of them
 
 
 class Piece(NamedTuple):
@@ -30,23 +31,50 @@ class Piece(NamedTuple):
         return self.start + self.tokens
 
 
+class Run(NamedTuple):
+    """`tokens` that follow the `held` ones of a row that decodes: the newest, then guesses at the next."""
+
+    held: int
+    tokens: int = 1
+
+
 class Step:
-    """One token for each of the first rows, then pieces of prompts.
+    """A run for each of the first rows, then pieces of prompts.
 
     Masks and rotations are made once a step, not once a layer.
     """
 
-    def __init__(self, rows: Rows, lengths: Sequence[int], pieces: Sequence[Piece]) -> None:
-        """`lengths`: tokens held by each of the first rows, which get one more."""
-        self._rows, self._lengths, self._pieces = rows, lengths, pieces
-        places = [row * rows.capacity + length for row, length in enumerate(lengths)]
-        for piece in pieces:
-            places += range(piece.row * rows.capacity + piece.start, piece.row * rows.capacity + piece.stop)
-        self._places = torch.tensor(places, device=rows.device)
-        self._longest = max(lengths, default=0) + 1
-        self._decode_masks: dict[int | None, Tensor | None] = {}  # by window
+    def __init__(self, rows: Rows, runs: Sequence[Run], pieces: Sequence[Piece]) -> None:
+        self._rows, self._runs, self._pieces = rows, runs, pieces
+        spans = [(row, run.held, run.tokens) for row, run in enumerate(runs)]
+        spans += [(piece.row, piece.start, piece.tokens) for piece in pieces]
+        self._places = Places(
+            torch.tensor([row for row, _, tokens in spans for _ in range(tokens)], device=rows.device),
+            torch.tensor([at for _, start, tokens in spans for at in range(start, start + tokens)], device=rows.device),
+        )
+        self._decoding = sum(run.tokens for run in runs)
+        self._widest = max((run.tokens for run in runs), default=1)
+        longest = max((run.held + run.tokens for run in runs), default=1)
+        even = evened(longest)
+        self._longest = even if rows.capacity > even * _WORTH_COPYING else rows.capacity
+        self._spread: Tensor | None = None
+        self._own: Tensor | None = None
+        if self._decoding < len(runs) * self._widest:
+            self._spread, self._own = self._widened()
+        self._decode_masks: dict[int | None, Tensor] = {}  # by window
         self._piece_masks: dict[tuple[Piece, int | None], Tensor | None] = {}
         self._rotations: list[Rotation] = []
+
+    def _widened(self) -> tuple[Tensor, Tensor]:
+        """Of runs as long as the widest: which token stands where, the last again behind a shorter one's end; and which
+        of them are the tokens."""
+        spread: list[int] = []
+        own: list[int] = []
+        for row, run in enumerate(self._runs):
+            first = len(own)
+            own += range(row * self._widest, row * self._widest + run.tokens)
+            spread += (first + min(at, run.tokens - 1) for at in range(self._widest))
+        return torch.tensor(spread, device=self._rows.device), torch.tensor(own, device=self._rows.device)
 
     def rotation(self, cos: Tensor, sin: Tensor) -> Rotation:
         """Of the model's tables for this step's tokens, which it gives to every layer."""
@@ -59,42 +87,53 @@ class Step:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None) -> Tensor:
         """[tokens, heads, width] each → [tokens, heads, width]. Stores `key` and `value` too."""
         stored = self._rows.store(layer, self._places, key, value)
-        decoding = len(self._lengths)
         if not self._pieces:
             return self._decode(query, stored, scale, window)
-        parts = [self._decode(query[:decoding], stored, scale, window)] if decoding else []
-        at = decoding
+        at = self._decoding
+        parts = [self._decode(query[:at], stored, scale, window)] if at else []
         for piece in self._pieces:
-            parts.append(self._prefill(piece, query[at : at + piece.tokens], stored, scale, window))
-            at += piece.tokens
+            own = slice(at, at + piece.tokens)
+            if piece.start:
+                held = (stored[0][piece.row, ..., : piece.stop].mT.contiguous(), stored[1][piece.row, :, : piece.stop])
+            else:
+                held = (key[own].transpose(0, 1), value[own].transpose(0, 1))
+            parts.append(self._prefill(piece, query[own], held, scale, window))
+            at = own.stop
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
     def _decode(self, query: Tensor, stored: tuple[Tensor, Tensor], scale: float, window: int | None) -> Tensor:
-        """One query a row: the query heads that share a key head stand as its queries, so that no key is repeated."""
-        rows, heads, width = query.shape
-        keys, values = (one[:rows, : self._longest].transpose(1, 2) for one in stored)
-        grouped = query.view(rows, keys.shape[1], -1, width)
+        """One product for all rows: the query heads that share a key head stand as its queries, so that no key is
+        repeated. PyTorch's fused kernel makes a small product of its own for each row and head."""
+        rows, (heads, width) = len(self._runs), query.shape[1:]
+        shared = stored[0].shape[1]
+        keys = stored[0].flatten(0, 1)[: rows * shared, :, : self._longest]
+        values = stored[1].flatten(0, 1)[: rows * shared, : self._longest]
+        wide = query * scale if self._spread is None else query[self._spread] * scale
+        grouped = wide.view(rows, self._widest, shared, -1, width).transpose(1, 2)
+        scores = torch.bmm(grouped.reshape(rows * shared, -1, width), keys)
         if window not in self._decode_masks:
             self._decode_masks[window] = self._decode_mask(window, query)
-        seen = scaled_dot_product_attention(grouped, keys, values, attn_mask=self._decode_masks[window], scale=scale)
-        return seen.reshape(rows, heads, -1)
+        scores.view(rows, shared, self._widest, -1, self._longest).add_(self._decode_masks[window])
+        seen = torch.bmm(scores.softmax(-1), values).view(rows, shared, self._widest, -1, width).transpose(1, 2)
+        together = seen.reshape(rows * self._widest, heads, width)
+        return together if self._own is None else together[self._own]
 
-    def _decode_mask(self, window: int | None, query: Tensor) -> Tensor | None:
-        """[decoding, 1, 1, longest], 0 or -inf; None where every row is as long as the longest."""
-        held = torch.tensor(self._lengths, device=query.device)[:, None]
+    def _decode_mask(self, window: int | None, query: Tensor) -> Tensor:
+        """[decoding, 1, widest, 1, longest], 0 or -inf."""
+        held = torch.tensor([run.held for run in self._runs], device=query.device)[:, None, None]
+        held = held + torch.arange(self._widest, device=query.device)[:, None]
         reached = torch.arange(self._longest, device=query.device)
         seen = reached <= held if window is None else (reached <= held) & (reached > held - window)
-        if seen.all():
-            return None
-        return query.new_zeros(seen.shape).masked_fill_(~seen, float("-inf"))[:, None, None]
+        return query.new_zeros(seen.shape).masked_fill_(~seen, float("-inf"))[:, None, :, None]
 
     def _prefill(
-        self, piece: Piece, query: Tensor, stored: tuple[Tensor, Tensor], scale: float, window: int | None
+        self, piece: Piece, query: Tensor, held: tuple[Tensor, Tensor], scale: float, window: int | None
     ) -> Tensor:
-        keys, values = (one[piece.row, : piece.stop].transpose(0, 1)[None] for one in stored)
+        """`held`: keys and values [heads, tokens, width]."""
         if (piece, window) not in self._piece_masks:
             self._piece_masks[piece, window] = _piece_mask(piece, window, query.device)
         mask = self._piece_masks[piece, window]
+        keys, values = (one[None] for one in held)
         seen = scaled_dot_product_attention(
             query.transpose(0, 1)[None], keys, values, attn_mask=mask, is_causal=mask is None, scale=scale,
             enable_gqa=True,

@@ -60,10 +60,11 @@ def _figures(generator: Generator, facts: LanguageFacts) -> dict[str, float]:
 
 
 def _tokens_per_s(generator: Generator, prompts: Sequence[Sequence[int]]) -> float:
-    """New tokens of one prompt a stream, over the time of prompts and new tokens."""
+    """New tokens of one prompt a stream, over the time of prompts and new tokens; none guessed, since what follows a
+    prompt of chance repeats itself more than clients' texts do."""
     new = min(_NEW, generator.context_length - max(map(len, prompts)))
     for number, tokens in enumerate(prompts):
-        generator.submit(Job(number, tokens, new, Sampling(temperature=0), frozenset()))
+        generator.submit(Job(number, tokens, new, Sampling(temperature=0), frozenset(), drafts=False))
     started, made = time.monotonic(), 0
     while generator.busy and time.monotonic() - started < _LONGEST_S:
         made += len(generator.step())
