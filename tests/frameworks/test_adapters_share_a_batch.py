@@ -85,8 +85,8 @@ def test_log_probabilities_are_pefts(folders: dict[str, Path], peft: dict[str | 
 def test_rows_of_the_base_keep_their_bits_beside_adapters(folders: dict[str, Path]) -> None:
     def of_base(adapter: str | None) -> list[float | None]:
         made = generator(folders)
-        made.submit(job(0, [5, 6, 7], 8, None, logprobs=0)._replace(drafts=False))  # else its steps would differ
-        made.submit(job(1, [8, 9, 10], 8, adapter, logprobs=0))
+        for one in (job(0, [5, 6, 7], 8, None, logprobs=0), job(1, [8, 9, 10], 8, adapter, logprobs=0)):
+            made.submit(one._replace(drafts=False))  # guesses would make other steps
         given: list[float | None] = []
         while made.busy:
             given += [one.logprob for one in made.step() if one.id == 0]
