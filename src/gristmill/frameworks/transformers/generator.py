@@ -127,7 +127,8 @@ class TransformersGenerator:
             self._ended.clear()
             self._waiting.appendleft(youngest)
         self._ended = self._ended[: self._fitting() - len(self._active)]
-        self._rows.reserve(max((len(one.tokens) for one in self._active), default=1))
+        longest = max((len(one.tokens) for one in self._active), default=1)
+        self._rows.reserve(longest, len(self._active) + len(self._ended))
 
     def _fitting(self, *more: _Open) -> int:
         return self._rows.fitting(max((len(one.tokens) for one in (*self._active, *more)), default=1))
@@ -135,14 +136,17 @@ class TransformersGenerator:
     def _enter(self, one: _Open) -> None:
         """Give it the row behind the active ones, with what an earlier prompt left there that fits."""
         source, shared = self._longest_beginning(one)
-        copied = self._rows.read(source, shared) if shared else []
         row, ended = len(self._active), len(self._ended)
         if ended:  # its first stands in that row: it moves behind the last, or takes the place of the last
             free = row + ended if row + ended < self._rows.count else row + ended - 1
-            self._rows.swap(row, free, len(self._ended[0].tokens))
+            if shared and source == free:
+                self._rows.swap(row, free, max(len(self._ended[0].tokens), shared))
+                source = row
+            else:
+                self._rows.copy(row, free, len(self._ended[0].tokens))
             self._ended = [*self._ended[1 : free - row], self._ended[0]] if free > row else []
         if shared:
-            self._rows.write(row, copied)
+            self._rows.copy(source, row, shared)
             one.begin_at(shared)
         self._drafts.remember(one.tokens, shared)
         self._active.append(one)
@@ -252,7 +256,7 @@ class TransformersGenerator:
     def score(self, tokens: Sequence[int], adapter: str | None = None) -> np.ndarray:
         lora = None if adapter is None else self._adapters.find(adapter)
         self._ended.clear()
-        self._rows.reserve(len(tokens))
+        self._rows.reserve(len(tokens), 0)
         found = []
         for start in range(0, len(tokens) - 1, _PIECE_TOKENS):
             piece = Piece(0, start, min(_PIECE_TOKENS, len(tokens) - start))

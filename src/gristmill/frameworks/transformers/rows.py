@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -35,16 +36,16 @@ class Rows:
         capacity = max(self.capacity, evened(tokens))
         return max(1, min(self._most, self._memory_bytes // (self.bytes_a_token * capacity)))
 
-    def reserve(self, tokens: int) -> None:
-        """Make room for rows of so many tokens; the rows beyond `fitting` are lost."""
+    def reserve(self, tokens: int, used: int) -> None:
+        """Make room for rows of so many tokens; kept is what the first `used` rows hold, at most `fitting` of them."""
         if tokens <= self.capacity:
             return
         self.count = self.fitting(tokens)
         self.capacity = evened(tokens)
         for layer, (keys, values) in self._layers.items():
             grown = self._new(*keys.shape[1:3])
-            grown[0][..., : keys.shape[3]] = keys[: self.count]
-            grown[1][:, :, : keys.shape[3]] = values[: self.count]
+            grown[0][:used, ..., : keys.shape[3]] = keys[: min(used, self.count)]
+            grown[1][:used, :, : keys.shape[3]] = values[: min(used, self.count)]
             self._layers[layer] = grown
 
     def store(self, layer: int, places: Places, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -66,23 +67,26 @@ class Rows:
         )
         return keys, values
 
-    def read(self, row: int, tokens: int) -> list[tuple[Tensor, Tensor]]:
-        """A copy of the first `tokens` of a row, by layer."""
-        return [
-            (keys[row, ..., :tokens].clone(), values[row, :, :tokens].clone()) for keys, values in self._layers.values()
-        ]
-
-    def write(self, row: int, copied: list[tuple[Tensor, Tensor]]) -> None:
-        for (keys, values), (of_keys, of_values) in zip(self._layers.values(), copied, strict=True):
-            keys[row, ..., : of_keys.shape[-1]] = of_keys
-            values[row, :, : of_values.shape[1]] = of_values
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """The first `tokens` of one row, in the other's place."""
+        if source != target:
+            for beginning in self._beginnings(tokens):
+                beginning[target].copy_(beginning[source])
 
     def swap(self, one: int, other: int, tokens: int) -> None:
         """Exchange the first `tokens` of two rows."""
         if one != other:
-            first, second = self.read(one, tokens), self.read(other, tokens)
-            self.write(one, second)
-            self.write(other, first)
+            for beginning in self._beginnings(tokens):
+                kept = beginning[one].clone()
+                beginning[one].copy_(beginning[other])
+                beginning[other].copy_(kept)
+
+    def _beginnings(self, tokens: int) -> Iterator[Tensor]:
+        """Of the rows, by layer; whole rows, which lie in one piece, are sooner copied than most of each."""
+        some = tokens * 2 < self.capacity
+        for keys, values in self._layers.values():
+            yield keys[..., :tokens] if some else keys
+            yield values[:, :, :tokens] if some else values
 
 
 def evened(tokens: int) -> int:

@@ -121,17 +121,15 @@ class Step:
     def _decode_mask(self, window: int | None, query: Tensor) -> Tensor:
         """[decoding, 1, widest, 1, longest], 0 or -inf."""
         held = torch.tensor([run.held for run in self._runs], device=query.device)[:, None, None]
-        held = held + torch.arange(self._widest, device=query.device)[:, None]
-        reached = torch.arange(self._longest, device=query.device)
-        seen = reached <= held if window is None else (reached <= held) & (reached > held - window)
-        return query.new_zeros(seen.shape).masked_fill_(~seen, float("-inf"))[:, None, :, None]
+        at = held + torch.arange(self._widest, device=query.device)[:, None]
+        return _mask(at, torch.arange(self._longest, device=query.device), window, query)[:, None, :, None]
 
     def _prefill(
         self, piece: Piece, query: Tensor, held: tuple[Tensor, Tensor], scale: float, window: int | None
     ) -> Tensor:
         """`held`: keys and values [heads, tokens, width]."""
         if (piece, window) not in self._piece_masks:
-            self._piece_masks[piece, window] = _piece_mask(piece, window, query.device)
+            self._piece_masks[piece, window] = _piece_mask(piece, window, query)
         mask = self._piece_masks[piece, window]
         keys, values = (one[None] for one in held)
         seen = scaled_dot_product_attention(
@@ -141,13 +139,18 @@ class Step:
         return seen[0].transpose(0, 1)
 
 
-def _piece_mask(piece: Piece, window: int | None, device: torch.device) -> Tensor | None:
-    """bool [tokens, stop]; None where the piece is a whole beginning: attention is causal then."""
+def _piece_mask(piece: Piece, window: int | None, query: Tensor) -> Tensor | None:
+    """[tokens, stop]; None where the piece is a whole beginning: attention is causal then."""
     if not piece.start and window is None:
         return None
-    at = torch.arange(piece.start, piece.stop, device=device)[:, None]
-    reached = torch.arange(piece.stop, device=device)[None, :]
-    return reached <= at if window is None else (reached <= at) & (reached > at - window)
+    at = torch.arange(piece.start, piece.stop, device=query.device)[:, None]
+    return _mask(at, torch.arange(piece.stop, device=query.device), window, query)
+
+
+def _mask(at: Tensor, reached: Tensor, window: int | None, query: Tensor) -> Tensor:
+    """0 where a token at `at` reads the one at `reached`, else -inf; as the query's numbers are."""
+    seen = reached <= at if window is None else (reached <= at) & (reached > at - window)
+    return query.new_zeros(seen.shape).masked_fill_(~seen, float("-inf"))
 
 
 def attention(
