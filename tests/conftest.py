@@ -35,23 +35,6 @@ WINE_RECIPE: dict[str, Any] = {
 }
 
 
-# What takes long to make and is shared by files, the longest first.
-SHARED = ("exercised", "wine_platform", "language_served", "language_platform")
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `pytest -n`: files that share what is costly run on one worker, and begin first; other files stay whole."""
-    shared: dict[str, list[str]] = {}
-    for item in items:
-        names = shared.setdefault(item.location[0], [])
-        names += [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-    for item in items:
-        names = shared[item.location[0]]
-        item.add_marker(pytest.mark.xdist_group(min(names, key=SHARED.index) if names else item.location[0]))
-    items.sort(key=lambda item: min(map(SHARED.index, shared[item.location[0]]), default=len(SHARED)))
-
-
 @pytest.fixture(scope="session")
 def wine_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """scikit-learn's wine: 178 real rows of 13 measurements."""
