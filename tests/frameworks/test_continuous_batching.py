@@ -95,7 +95,8 @@ def test_sequences_that_come_and_go_get_the_tokens_that_they_get_alone(alone: Al
 def test_when_memory_holds_few_rows_the_others_wait_or_start_again_with_the_same_tokens(
     alone: Alone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gristmill.frameworks.transformers.rows._FIRST_CAPACITY", 16)
+    monkeypatch.setattr("gristmill.frameworks.transformers.rows._SHORTEST_STEP", 16)
+    monkeypatch.setattr(generators, "_FIRST_TOKENS", 16)
     made = generator(memory_bytes=2 * 2 * 2 * 16 * 4 * 160)  # 160 tokens: layers, keys and values, heads, width, bytes
     given_prompts = prompts(12, 2)
     for number, tokens in enumerate(given_prompts):

@@ -29,6 +29,7 @@ from gristmill.frameworks.transformers.step import NAME, Piece, Run, Step, atten
 
 _ROWS = 32
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
+_FIRST_TOKENS = 256  # that a row holds at first
 _TIMED_TOKENS = 40
 _SHORTEST_REUSE = 8  # tokens of a common beginning; fewer are sooner computed than copied
 _OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
@@ -76,6 +77,7 @@ class TransformersGenerator:
         self._model = pack(rewritten(self._model))
         self._adapters = Adapters(self._model)
         self._drafts = Drafts(self._step_tokens())
+        self._rows.reserve(_FIRST_TOKENS, 0)
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> TransformersGenerator:

@@ -35,12 +35,22 @@ def use_huge_pages() -> None:
     """Only large regions in use by more than half: next to no memory is added. Where it cannot be, nothing changes."""
     if sys.platform != "linux" or not _MAPS.exists():
         return
-    madvise = ctypes.CDLL(None, use_errno=True).madvise
-    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for region in _used(_MAPS.read_text()):
         start, length = region.whole
-        if length >= _WORTH and madvise(start, length, _HUGEPAGE) == 0:
-            madvise(start, length, _COLLAPSE)
+        if length >= _WORTH and _advise(start, length, _HUGEPAGE):
+            _advise(start, length, _COLLAPSE)
+
+
+def prefer_huge_pages(start: int, size: int) -> None:
+    """For memory at `start` of `size` bytes that is not in use yet."""
+    if sys.platform == "linux":
+        _advise(*_Region(start, start + size).whole, _HUGEPAGE)
+
+
+def _advise(start: int, length: int, advice: int) -> bool:
+    madvise = ctypes.CDLL(None, use_errno=True).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return length > 0 and bool(madvise(start, length, advice) == 0)
 
 
 def _used(maps: str) -> Iterator[_Region]:

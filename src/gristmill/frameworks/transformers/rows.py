@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-_FIRST_CAPACITY = 256
+from gristmill.frameworks.transformers.huge_pages import prefer_huge_pages
+
 _SHORTEST_STEP = 64
 
 
@@ -24,7 +25,7 @@ class Rows:
     [rows, heads, capacity, width]. As sequences get longer, rows do, and become fewer."""
 
     def __init__(self, most: int, memory_bytes: int, dtype: torch.dtype, device: torch.device) -> None:
-        self.capacity = _FIRST_CAPACITY
+        self.capacity = _SHORTEST_STEP
         self.count = most
         self.bytes_a_token = 0  # known after the first forward pass; 0: the model's attention does not come here
         self.device = device
@@ -42,30 +43,34 @@ class Rows:
             return
         self.count = self.fitting(tokens)
         self.capacity = evened(tokens)
-        for layer, (keys, values) in self._layers.items():
-            grown = self._new(*keys.shape[1:3])
-            grown[0][:used, ..., : keys.shape[3]] = keys[: min(used, self.count)]
-            grown[1][:used, :, : keys.shape[3]] = values[: min(used, self.count)]
-            self._layers[layer] = grown
+        kept = min(used, self.count)
+        grown = self._new([keys.shape[1:3] for keys, _ in self._layers.values()])
+        for (layer, (keys, values)), (of_keys, of_values) in zip(list(self._layers.items()), grown, strict=True):
+            of_keys[:kept, ..., : keys.shape[3]] = keys[:kept]
+            of_values[:kept, :, : keys.shape[3]] = values[:kept]
+            self._layers[layer] = of_keys, of_values
 
     def store(self, layer: int, places: Places, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """The layer's tensors, after `keys` and `values` [tokens, heads, width] took their places. Made when the layer
         is first computed."""
         if layer not in self._layers:
-            self._layers[layer] = self._new(*keys.shape[1:])
+            (self._layers[layer],) = self._new([keys.shape[1:]])
             self.bytes_a_token += sum(one[0].numel() * one.element_size() for one in (keys, values))
         stored = self._layers[layer]
         stored[0][places.rows, :, :, places.positions] = keys
         stored[1][places.rows, :, places.positions] = values
         return stored
 
-    def _new(self, heads: int, width: int) -> tuple[Tensor, Tensor]:
+    def _new(self, shapes: Sequence[Sequence[int]]) -> list[tuple[Tensor, Tensor]]:
+        """For layers of so many heads of such a width, in one block."""
+        sizes = [self.count * heads * width * self.capacity for heads, width in shapes for _ in range(2)]
         # zeros: what is masked is multiplied by zero, and a NaN of unset memory would survive that
-        shapes = (width, self.capacity), (self.capacity, width)
-        keys, values = (
-            torch.zeros((self.count, heads, *shape), dtype=self._dtype, device=self.device) for shape in shapes
-        )
-        return keys, values
+        block = torch.zeros(sum(sizes), dtype=self._dtype, device=self.device)
+        if block.device.type == "cpu":
+            prefer_huge_pages(block.data_ptr(), block.nbytes)
+        parts = iter(torch.split(block, sizes))
+        return [(next(parts).view(self.count, heads, width, self.capacity),
+                 next(parts).view(self.count, heads, self.capacity, width)) for heads, width in shapes]  # fmt: skip
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """The first `tokens` of one row, in the other's place."""
