@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
+import torch
 
 from tests import adapters, language
 from tests.running import Platform, eventually
@@ -58,6 +61,31 @@ def test_each_adapter_answers_under_its_name_beside_the_others(client: openai.Op
         thread.join()
     assert sorted(together) == sorted(list(alone.items()) * 4)
     assert client.models.retrieve("tiny:poet")
+
+
+def test_what_an_adapter_writes_owes_what_captum_says_of_its_own_model(platform: Platform, tmp_path: Path) -> None:
+    from captum.attr import IntegratedGradients
+
+    folder = adapters.save(tmp_path / "poet", WORDS, seed=1)
+    merged: Any = adapters.opened(WORDS, folder).merge_and_unload()
+    prompt, answer = (language.tokenizer().encode(text) for text in (PROMPT, " go"))
+    embedded = merged.get_input_embeddings().weight.detach()
+    end = embedded[torch.tensor(prompt)][None]
+    (first, *_) = answer
+
+    def told(given: torch.Tensor) -> torch.Tensor:
+        return torch.as_tensor(merged(inputs_embeds=given).logits[:, -1].log_softmax(-1)[:, first])
+
+    owed = IntegratedGradients(told).attribute(end, embedded[torch.zeros(1, len(prompt), dtype=int)], n_steps=24)
+    asked = {"inputs": PROMPT, "parameters": {"answer": " go", "method": "integrated-gradients", "steps": 24,
+                                              "points": 2, "target": 0}}  # fmt: skip
+    url, key = f"{platform.inference_url}/v2/models", {"authorization": f"Bearer {platform.key}"}
+    of_poet, of_base = (
+        httpx2.post(f"{url}/{name}/explain", json=asked, headers=key, timeout=60).json()["explanations"][0]["values"][0]
+        for name in ("tiny:poet", "tiny")
+    )
+    assert of_poet == pytest.approx(owed.sum(dim=2)[0].detach().numpy(), abs=2e-3)
+    assert of_base != pytest.approx(of_poet, abs=0.05)
 
 
 def test_an_unknown_adapter_is_not_found_in_openais_form(client: openai.OpenAI) -> None:

@@ -21,6 +21,7 @@ class Way(NamedTuple):
     answer: Sequence[int]
     place: int  # of the answer's token whose log probability is attributed
     steps: int
+    adapter: Path | None = None  # the folder of the LoRA adapter that wrote the answer
 
 
 class Owed(NamedTuple):
@@ -37,5 +38,8 @@ class TextGradients(Protocol):
         ...
 
     def attribute(self, way: Way) -> Iterator[Owed | None]:
-        """Computes a little at each step, so that others' texts go on between them; the last gives what is owed."""
+        """Computes a little at each step, so that others' texts go on between them; the last gives what is owed.
+
+        Raises Unprocessable, CorruptBundle on an adapter that does not fit.
+        """
         ...

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Resources
+from gristmill.frameworks.on_torch.adapters import Adapted
 from gristmill.frameworks.text_gradients import Owed, Way
+from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
 
 _PIECE_TOKENS = 256  # of one pass forward and back: what others' texts wait for
@@ -25,6 +29,7 @@ class TransformersTextGradients:
 
     def __init__(self, model: Any) -> None:
         self._model = model.requires_grad_(False)
+        self._adapters = Adapters(model)
         self._embedded: Tensor = model.get_input_embeddings().weight
 
     @classmethod
@@ -49,15 +54,26 @@ class TransformersTextGradients:
         wanted, difference = way.answer[way.place], end - begin
         points, weights = (torch.tensor(given) for given in np.polynomial.legendre.leggauss(way.steps))
         owed = torch.zeros(len(tokens), dtype=torch.float64)
+        adapted = [] if way.adapter is None else self._adapters.read(way.adapter)
         rows = max(1, _PIECE_TOKENS // len(tokens))
         for at, weight in zip(torch.split((points + 1) / 2, rows), torch.split(weights / 2, rows), strict=True):
             on_the_way = begin + at[:, None, None].to(end) * difference
-            gradients = self._gradients(on_the_way, wanted)
+            with self._with(adapted):
+                gradients = self._gradients(on_the_way, wanted)
             owed += ((gradients * difference).sum(dim=2).double().cpu() * weight[:, None]).sum(dim=0)
             yield None
-        with torch.no_grad():
+        with torch.no_grad(), self._with(adapted):
             gained = self._logprobs(torch.stack((end, begin)), wanted).double()
         yield Owed(owed[: len(way.prompt)].numpy(), float(owed.sum() - (gained[0] - gained[1]).cpu()))
+
+    @contextmanager
+    def _with(self, adapted: Sequence[Adapted]) -> Iterator[None]:
+        """Layers compute with what an adapter adds to them."""
+        with ExitStack() as hooks:
+            for one in adapted:
+                pair = (one.down.to(self._embedded), one.up.to(self._embedded))
+                hooks.enter_context(one.module.register_forward_hook(partial(_add, *pair)))
+            yield
 
     def _gradients(self, embedded: Tensor, wanted: int) -> Tensor:
         with torch.enable_grad():
@@ -69,3 +85,7 @@ class TransformersTextGradients:
         """[rows, tokens, width] → [rows]: of the token that follows."""
         logits = self._model(inputs_embeds=embedded, use_cache=False, logits_to_keep=1).logits[:, -1]
         return torch.log_softmax(logits.float(), dim=-1)[:, wanted]
+
+
+def _add(down: Tensor, up: Tensor, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    return output + inputs[0] @ down @ up

@@ -48,7 +48,7 @@ class ExplainRequest:
     ) -> None:  # fmt: skip
         """`writing` writes the answer, unless `explain` is called before. Raises Unprocessable."""
         parameters = asked.explanation or {}
-        self._method = _method(parameters.get("method") or OCCLUSION, writing.adapter, gradients)
+        self._method = _method(parameters.get("method") or OCCLUSION, gradients)
         self._picture, self._target = picture_of(parameters), target_of(parameters)
         self._options = {name: value for name, value in parameters.items() if name not in _OWN}
         self._number, self._writing, self._tokenizer = number, writing, tokenizer
@@ -127,7 +127,7 @@ class ExplainRequest:
 
     def _ask(self, asked: list[list[int]] | Along) -> None:
         if isinstance(asked, Along):
-            self._work, self.working = self._gradients.work(asked), True
+            self._work, self.working = self._gradients.work(asked, self._writing.adapter), True
             return
         self._waiting.extend(enumerate(asked))
         self._scores = [[] for _ in asked]
@@ -147,14 +147,12 @@ class ExplainRequest:
         return TokenUsage(len(self._writing.tokens), self._cached, self._written)
 
 
-def _method(asked: str, adapter: str | None, gradients: Gradients) -> str:
+def _method(asked: str, gradients: Gradients) -> str:
     """Raises Unprocessable where it is none, or cannot be had here."""
     if asked not in METHODS:
         raise Unprocessable(f"Text is explained by {' or '.join(METHODS)}: got {asked!r}.", field="method", got=asked)
     if asked == GRADIENTS:
         gradients.kind()
-        if adapter is not None:
-            raise Unprocessable(f"What an adapter writes is explained by {OCCLUSION}.", field="method", got=asked)
     return asked
 
 

@@ -94,6 +94,8 @@ class Generation:
         wanted, self._state.wanted = self._state.wanted, None
         if wanted is not None:
             adapt(self._generator, wanted, self._state, self._golden_answers)
+            loaded = [one for one in wanted if one.name in self._state.adapters]
+            self._gradients.adapters = {one.name: Path(one.folder) / WEIGHTS for one in loaded}
 
     def _golden_answers(self, adapter: str, golden: Tensors) -> Tensors:
         """What a replay compares, computed in the same steps as whatever else is under way."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ class Gradients:
     def __init__(self, bundle: Path, manifest: Manifest, resources: Resources) -> None:
         self._opening = (bundle, manifest, resources)
         self._model: TextGradients | None = None
+        self.adapters: Mapping[str, Path] = {}  # folders of those that the engine has, by name
 
     def kind(self) -> type[TextGradients]:
         """Raises Unprocessable where the runtime has none."""
@@ -37,13 +38,16 @@ class Gradients:
                                 f"ask for the method {OCCLUSION}.", field="method") from missing  # fmt: skip
         return found
 
-    def work(self, along: Along) -> Iterator[list[np.ndarray] | None]:
+    def work(self, along: Along, adapter: str | None) -> Iterator[list[np.ndarray] | None]:
         """A little at each step; the last gives float64 [chosen, prompt tokens] and [chosen]. Raises Unprocessable."""
         yield from self._opened()
         assert self._model is not None
+        folder = None if adapter is None else self.adapters.get(adapter)
+        if adapter is not None and folder is None:
+            raise Unprocessable(f"There is no adapter {adapter!r} on this model.", field="model")
         found: list[Owed] = []
         for place in along.chosen:
-            way = Way(along.prompt, along.moves, along.nothing, along.answer, place, along.steps)
+            way = Way(along.prompt, along.moves, along.nothing, along.answer, place, along.steps, folder)
             for owed in self._model.attribute(way):
                 found += [owed] if owed is not None else []
                 yield None
