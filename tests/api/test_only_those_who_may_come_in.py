@@ -37,6 +37,20 @@ def test_every_route_wants_a_key_and_says_how_to_send_it(door: Door) -> None:
     assert "Authorization: Bearer" in answer["error"]["message"]
 
 
+def test_the_openapi_document_tells_keys_refusals_and_the_status_of_success(door: Door) -> None:
+    document = create_app(door.platform).openapi()
+    assert {scheme["type"] for scheme in document["components"]["securitySchemes"].values()} == {"http", "apiKey"}
+    operations = [one for methods in document["paths"].values() for one in methods.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    for one in operations:
+        assert len(one["security"]) == 2
+        assert one["responses"]["4XX"]["content"]["application/json"]["schema"]["$ref"].endswith("/Refusal")
+    statuses = {one["operationId"]: next(iter(one["responses"])) for one in operations}
+    assert statuses["runs_list_runs"] == "200"
+    assert statuses["runs_submit"] == "201"
+    assert statuses["endpoints_deploy"] == "202"
+
+
 def test_health_needs_no_key(door: Door) -> None:
     assert ask(door, "GET", "/healthz")[:2] == (200, {"status": "ok"})
 

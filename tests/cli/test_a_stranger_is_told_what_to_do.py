@@ -34,6 +34,7 @@ def test_nothing_at_all_asks_for_help(capsys: pytest.CaptureFixture[str]) -> Non
         ("models compare wine@1", "name two or more versions"),
         ("models compare wine@1 wine", "write NAME@VERSION, as in wine@1"),
         ("data add", "Missing argument 'NAME'"),
+        ("deploy a@1 --cores -1", "Invalid value for '--cores': Input should be greater"),
     ],
 )
 def test_what_the_line_alone_shows_to_be_wrong_exits_2(
@@ -63,6 +64,8 @@ def test_a_sentence_that_quotes_a_file_gives_no_orders_to_the_terminal(capsys: p
         (["models", "show", "wine@99999999999999999999999"], 1, "There is no version wine@99999"),
         (["data", "show", "wine@99999999999999999999999"], 1, "There is no dataset wine@99999"),
         (["runs", "watch", "run_nope"], 1, "There is no run 'run_nope'"),
+        (["runs", "show", "what?"], 1, "There is no run 'what?'"),
+        (["deploy", "wine@1", "--endpoint", "a/b"], 1, "The endpoint name 'a/b' is not valid"),
     ],
 )
 def test_what_only_the_platform_knows_exits_1_with_one_sentence(

@@ -50,6 +50,13 @@ def test_a_taken_port_is_named_and_nothing_is_started(stopped: Platform) -> None
     assert not (stopped.home / "settings.toml").exists()
 
 
+def test_a_port_that_is_asked_for_twice_starts_nothing(stopped: Platform) -> None:
+    port = str(stopped.inference_port)
+    refused = stopped.cli("up", "--inference-port", port, "--control-port", port, check=False)
+    assert (refused.returncode, "Each needs a port of its own" in refused.stderr) == (1, True)
+    assert not (stopped.home / "settings.toml").exists()
+
+
 def test_a_taken_grpc_port_is_said_and_the_rest_is_served(stopped: Platform) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", stopped.grpc_port))

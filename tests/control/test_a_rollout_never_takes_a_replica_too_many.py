@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 from gristmill.control.rollouts import Scene, plan
 from gristmill.control.state import Endpoint, Replica, Rollout
 
+GRANTED = {"cores": 0.5, "memory_bytes": 1, "gpus": 0}
+
 
 def replica(number: int, model: str, state: str) -> Replica:
     ready_at = 1.0 if state == "ready" else None
-    return Replica(f"r{number:03}", "t", "e", model, model, state, {}, 0, float(number), ready_at, None, {}, None)
+    return Replica(f"r{number:03}", "t", "e", model, model, state, GRANTED, 0, float(number), ready_at, None, {}, None)
 
 
 def endpoint(wanted: int) -> Endpoint:
-    resources = {"cores": 0.5, "memory_bytes": 1, "gpus": 0}
     spec: dict[str, Any] = {"model": "m@2", "digest": "m@2", "task": "t", "replicas": wanted, "most_replicas": wanted,
-                            "resources": resources}  # fmt: skip
+                            "resources": GRANTED}  # fmt: skip
     return Endpoint("t", "e", 2, spec, "updating", spec | {"model": "m@1", "digest": "m@1"}, 0.0, 0.0)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gristmill.control import records
 from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
 from gristmill.control.state import REPLICA_SOCKETS
@@ -154,6 +155,19 @@ def test_a_deploy_of_a_generation_that_has_passed_is_refused(served: Served) -> 
         served.platform.deploy(BY, "wine", {"version": "wine@2", "generation": 7})
 
 
+def test_what_a_deployment_does_not_say_stays_and_what_it_says_is_done_for_the_same_version_too(served: Served) -> None:
+    served.deploy("wine@1", replicas="2..3", limits={"cache_bytes": 1000, "max_queue": 7})
+    served.platform.deploy(BY, "wine", {"version": "wine@1", "resources": {"cores": 1.0}, "limits": {"max_queue": 8}})
+    served.until(lambda: served.show()["state"] == "ready")
+    target = served.show()["target"]
+    assert (target["replicas"], target["most_replicas"]) == (2, 3)
+    assert (target["limits"]["cache_bytes"], target["limits"]["max_queue"]) == (1000, 8)
+    with served.platform.database.read() as connection:
+        live = [one for one in records.live_replicas(connection, TENANT, "wine") if one.state == "ready"]
+    assert [one.granted.cores for one in live] == [1.0, 1.0]
+    assert {one.granted.memory_bytes for one in live} == {target["resources"]["memory_bytes"]}
+
+
 def test_scaling_adds_and_drains_and_deleting_leaves_nothing(served: Served) -> None:
     served.deploy("wine@1")
     for count in (3, 1):
@@ -187,6 +201,7 @@ def test_a_dead_or_hung_gateway_is_restarted_on_its_port_with_the_last_routes(se
         ({"version": "wine@1", "replicas": "4..1"}, Unprocessable, "the least first"),
         ({"version": "wine@1", "strategy": "yolo"}, Unprocessable, "strategy"),
         ({"version": "wine@1", "resources": {"gpus": 1}}, Unprocessable, "more than"),
+        ({"version": "wine@1", "resources": {"cores": 10_000}}, Unprocessable, "more than"),
         ({"version": "wine@1", "replica": 2}, Unprocessable, "replica"),
     ],
 )

@@ -9,7 +9,7 @@ import typer
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, Fields, show, table
 
-app = typer.Typer(help="LoRA adapters on an endpoint, called as ENDPOINT:NAME.")
+app = typer.Typer(help="LoRA adapters on an endpoint, called as ENDPOINT:NAME.", add_completion=False)
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
 
 

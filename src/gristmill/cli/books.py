@@ -20,7 +20,7 @@ from gristmill.core.prices import parse_grams, parse_price, parse_proposal
 from gristmill.core.reports import Breakdown, ReportName
 
 _EMISSIONS = "emissions"  # the card whose prices are grams
-app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.")
+app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.", add_completion=False)
 for command in (
     books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
     books_costing.inherit, books_costing.capitalise, books_costing.rerate, books_budgets.set_budget,

@@ -13,7 +13,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment, money, reference, size
 from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
-app = typer.Typer(help="Datasets and their versions.")
+app = typer.Typer(help="Datasets and their versions.", add_completion=False)
 
 
 def _shares(text: str) -> str:

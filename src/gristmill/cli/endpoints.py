@@ -14,7 +14,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
-app = typer.Typer(help="Endpoints: what clients call.")
+app = typer.Typer(help="Endpoints: what clients call.", add_completion=False)
 app.add_typer(adapters.app, name="adapters")
 Endpoint = Annotated[str, typer.Argument(metavar="ENDPOINT", help="The endpoint's name.")]
 
@@ -65,7 +65,11 @@ def scale(
     with connect() as client:
         client.endpoints.scale(endpoint, replica_count(replicas))
         document = client.endpoints.wait(endpoint)
-    show(document, as_json, lambda _: f"Endpoint {endpoint} has {replicas} replicas.")
+    show(
+        document,
+        as_json,
+        lambda _: f"Endpoint {endpoint} has {replicas} {'replica' if replicas == '1' else 'replicas'}.",
+    )
 
 
 @app.command()

@@ -82,6 +82,8 @@ def explanation_view(explanation: dict[str, Any], picture: Path | None) -> Rende
         ranked = sorted(zip(names, values, strict=True), key=lambda pair: -abs(pair[1]))
         rows = [{"name": name.replace("\n", "\\n"), "value": value} for name, value in ranked[:MOST_ROWS]]
         parts += ["", table(rows, {"WHAT": "name", "ATTRIBUTION": lambda row: f"{row['value']:+.4f}"})]
+        if len(ranked) > MOST_ROWS:
+            parts += ["", f"The {MOST_ROWS} that mattered most, of {len(ranked)}; --json tells all."]
     return Group(*parts)
 
 

@@ -14,7 +14,7 @@ import psutil
 
 from gristmill.cli import ports
 from gristmill.client.sync import Client
-from gristmill.core.errors import GristmillError, Internal, Unavailable
+from gristmill.core.errors import Conflict, GristmillError, Internal, Unavailable
 from gristmill.core.files import write_atomic
 from gristmill.core.processes import living
 from gristmill.core.settings import Settings
@@ -25,7 +25,11 @@ Say = Callable[[str], None]
 
 
 def check_ports(settings: Settings) -> None:
-    """Raises Conflict when a port is taken."""
+    """Raises Conflict when a port is taken, or asked for twice."""
+    wanted = {name: getattr(settings, name) for name in ("inference_port", "control_port", "grpc_port")}
+    if len(set(wanted.values())) < len(wanted):
+        told = ", ".join(f"{name.replace('_', '-')} {port}" for name, port in wanted.items())
+        raise Conflict(f"Each needs a port of its own, and these are {told}: see `gristmill up --help`.")
     ports.check_free(settings.host, settings.inference_port, "inference_port")
     ports.check_free(settings.host, settings.control_port, "control_port")
 

@@ -8,10 +8,11 @@ import typer
 
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
-from gristmill.cli.output import AsJson, Fields, facts, show, table
+from gristmill.cli.output import AsJson, Fields, Row, facts, show, table
 from gristmill.core.types import Role
 
-app = typer.Typer(help="API keys.")
+app = typer.Typer(help="API keys.", add_completion=False)
+_LIMITS = {"requests_per_minute": "requests/min", "tokens_per_minute": "tokens/min", "max_parallel": "at a time"}
 
 
 @app.command()
@@ -50,10 +51,16 @@ def list_(as_json: AsJson = False) -> None:
         "TENANT": "tenant",
         "PROJECT": "project",
         "ROLE": "role",
+        "LIMITS": limits_of,
         "CREATED": lambda row: moment(row.get("created_at")),
         "REVOKED": lambda row: moment(row.get("revoked_at")),
     }
     show(keys, as_json, lambda rows: table(rows, fields))
+
+
+def limits_of(key: Row) -> str | None:
+    told = {unit: key["limits"].get(limit) for limit, unit in _LIMITS.items()}
+    return ", ".join(f"{value:,} {unit}" for unit, value in told.items() if value is not None) or None
 
 
 @app.command()

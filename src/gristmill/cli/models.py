@@ -15,7 +15,7 @@ from gristmill.cli.formats import moment, size, tested
 from gristmill.cli.imports import import_, tensors
 from gristmill.cli.output import AsJson, Fields, facts, show, table, text
 
-app = typer.Typer(help="Models, their versions and aliases.")
+app = typer.Typer(help="Models, their versions and aliases.", add_completion=False)
 
 
 @app.command("list")

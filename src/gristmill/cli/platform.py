@@ -10,6 +10,7 @@ from rich.console import Group, RenderableType
 
 from gristmill.cli import installation, ports
 from gristmill.cli.connection import connect
+from gristmill.cli.formats import size
 from gristmill.cli.output import AsJson, facts, progress_console, show, table, text, title
 from gristmill.core.errors import Conflict
 from gristmill.core.settings import Settings, load_settings
@@ -79,13 +80,21 @@ def _up_view(document: dict[str, Any], settings: Settings) -> RenderableType:
 
 
 def _status_view(document: dict[str, Any]) -> RenderableType:
-    plain = {key.replace("_", " "): text(value) for key, value in document.items() if not _rows(value)}
+    plain = {key.replace("_", " "): _words(value) for key, value in document.items() if not _rows(value)}
     parts: list[RenderableType] = [facts(plain)]
     for key, rows in document.items():
         if _rows(rows):
             headings = dict.fromkeys(name for row in rows for name in row if not isinstance(row[name], list | dict))
-            parts += ["", title(key), table(rows, {name.upper(): name for name in headings})]
+            parts += ["", title(key), table(rows, {name.upper().replace("_", " "): name for name in headings})]
     return Group(*parts)
+
+
+def _words(value: Any) -> str:
+    """Of several counters each with its name: `memory 23.5 GiB, granted memory 0 B`."""
+    if not isinstance(value, dict):
+        return text(value)
+    told = {name: size(item) if name.endswith("_bytes") else text(item) for name, item in value.items()}
+    return ", ".join(f"{name.removesuffix('_bytes').replace('_', ' ')} {item}" for name, item in told.items())
 
 
 def _rows(value: Any) -> bool:

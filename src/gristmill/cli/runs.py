@@ -13,15 +13,17 @@ from gristmill.cli.formats import duration, interval, moment, size
 from gristmill.cli.live import watch as watch_live
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
-app = typer.Typer(help="Runs: what they do, did and used.")
+app = typer.Typer(help="Runs: what they do, did and used.", add_completion=False)
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")]
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many.")] = 200, as_json: AsJson = False
+) -> None:
     """List the runs, newest first."""
     with connect() as client:
-        runs = client.runs.list()
+        runs = client.runs.list(limit=limit)
     fields: Fields = {
         "RUN": "id",
         "WHAT": lambda row: f"{row['kind']} {row['name']}",

@@ -9,7 +9,7 @@ import typer
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, Fields, progress_console, show, table
 
-app = typer.Typer(help="Runtimes: what computes, here or in an environment of its own.")
+app = typer.Typer(help="Runtimes: what computes, here or in an environment of its own.", add_completion=False)
 
 
 @app.command("list")

@@ -10,7 +10,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
 from gristmill.cli.output import AsJson, Fields, show, table
 
-app = typer.Typer(help="Tenants: who owns things and pays.")
+app = typer.Typer(help="Tenants: who owns things and pays.", add_completion=False)
 
 
 @app.command()

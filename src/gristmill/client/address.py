@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 from gristmill.client.calls import Call
 from gristmill.core.errors import Unavailable
@@ -20,7 +21,7 @@ class Address(NamedTuple):
 
     def url(self, call: Call) -> str:
         base = self.control_url if call.plane == "control" else self.inference_url
-        return f"{base}{ROOTS[call.plane]}{call.path}"
+        return f"{base}{ROOTS[call.plane]}{quote(call.path, safe='/:@')}"  # a name may hold a ? or a #
 
     def headers(self, call: Call) -> dict[str, str]:
         return {**({"authorization": f"Bearer {self.key}"} if self.key else {}), **call.headers}

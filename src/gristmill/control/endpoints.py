@@ -48,13 +48,15 @@ class Deploy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Document:
+    """Of an endpoint that stands, replicas, resources and limits stay as they were where the request says nothing."""
     check_name(name, "endpoint")
-    try:
-        wanted = msgspec.convert(request, Deploy)
-    except msgspec.ValidationError as error:
-        raise Unprocessable(f"The deployment that is asked for is not valid: {error}.") from None
-    least, most = read_replicas(wanted.replicas)
     with platform.database.write() as connection:
+        standing = records.endpoint(connection, by.tenant, name)
+        try:
+            wanted = msgspec.convert(_with_what_stands(request, standing), Deploy)
+        except msgspec.ValidationError as error:
+            raise Unprocessable(f"The deployment that is asked for is not valid: {error}.") from None
+        least, most = read_replicas(wanted.replicas)
         version = versions.resolve(connection, by.tenant, wanted.version)
         if version.state == "retired":
             raise Conflict(f"{version.reference} is retired: deploy another version.")
@@ -63,7 +65,6 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
                 f"{version.reference} is an adapter: deploy {version.manifest.lineage.parent}, and add it to that with "
                 "`gristmill endpoints adapters add`.", field="version",
             )  # fmt: skip
-        standing = records.endpoint(connection, by.tenant, name)
         target = Target(
             model=version.reference, digest=version.digest, task=version.task, replicas=least, most_replicas=most,
             resources=Resources(wanted.resources.cores, wanted.resources.memory_bytes, wanted.resources.gpus),
@@ -72,6 +73,15 @@ def deploy(platform: Platform, by: Caller, name: str, request: Document) -> Docu
         )  # fmt: skip
         _check_room(platform, target)
         return _move(platform, connection, by, name, target, wanted.strategy, wanted.generation)
+
+
+def _with_what_stands(request: Document, standing: Endpoint | None) -> Document:
+    if standing is None:
+        return request
+    before = standing.target
+    kept = {"resources": msgspec.to_builtins(before.resources), "limits": dict(before.limits)}
+    said = {key: {**kept[key], **request[key]} for key in kept if isinstance(request.get(key), dict)}
+    return {"replicas": f"{before.replicas}..{before.most_replicas}", **kept, **request, **said}
 
 
 def rollback(platform: Platform, by: Caller, name: str) -> Document:
@@ -188,10 +198,10 @@ def _check_same_clients(connection: records.Connection, found: Endpoint, target:
 
 
 def _check_room(platform: Platform, target: Target) -> None:
-    """Memory and GPUs must suffice for the replicas by themselves; cores are a share, not a limit."""
+    """Memory and GPUs must suffice for the replicas by themselves; cores are shared: those of one must be there."""
     wanted = together([target.resources] * target.replicas)
     total = capacity(platform.settings)
-    check_possible(Resources(0.0, wanted.memory_bytes, wanted.gpus), total)
+    check_possible(Resources(target.resources.cores, wanted.memory_bytes, wanted.gpus), total)
 
 
 def change(platform: Platform, connection: records.Connection, found: Endpoint, **values: Any) -> None:

@@ -93,11 +93,12 @@ def _keeping(scene: Scene) -> Iterator[Action]:
 
 
 def _sides(scene: Scene) -> tuple[list[Replica], list[Replica], list[Replica]]:
-    """(of the wanted version, of others, draining)."""
+    """(as they are wanted, others, draining)."""
     draining = [replica for replica in scene.live if replica.state == "draining"]
     kept = [replica for replica in scene.live if replica.state != "draining"]
     target = scene.endpoint.target
-    wanted = [replica for replica in kept if (replica.model, replica.runtime) == (target.model, target.runtime)]
+    wanted = [replica for replica in kept if (replica.model, replica.runtime, replica.granted)
+              == (target.model, target.runtime, target.resources)]  # fmt: skip
     return wanted, [replica for replica in kept if replica not in wanted], draining
 
 

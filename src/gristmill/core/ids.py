@@ -35,7 +35,7 @@ def check_name(name: str, what: str) -> str:
     """`name` if it may name a `what`; raises Unprocessable otherwise."""
     if not _NAME.fullmatch(name):
         raise Unprocessable(
-            f"{what} name {name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_', '-', with a letter or digit first.",
+            f"The {what} name {name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_', '-', a letter or digit first.",
             field="name",
             got=name,
         )

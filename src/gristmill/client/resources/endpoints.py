@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gristmill.client.calls import Call, Document, Documents, Pause, Steps
 from gristmill.client.operation import D, Resource, operation
 from gristmill.core.errors import DeadlineExceeded, Unavailable, Unprocessable
+from gristmill.core.ids import check_name
 
 POLL_S = 0.1
 
@@ -19,15 +21,18 @@ class Endpoints(Resource[D]):
         *,
         endpoint: str | None = None,
         strategy: str = "rolling",
-        replicas: int | str = 1,
+        replicas: int | str | None = None,
         resources: Document | None = None,
         limits: Document | None = None,
         runtime: str | None = None,
     ) -> Steps[Document]:
-        """Move the endpoint (the model's name where none is given) to NAME@VERSION. Raises Conflict during another."""
-        name = endpoint or version.partition("@")[0]
-        wanted: dict[str, Any] = {"version": version, "strategy": strategy, "replicas": replicas}
-        more = (("resources", resources), ("limits", limits), ("runtime", runtime))
+        """Move the endpoint (the model's name where none is given) to NAME@VERSION. Raises Conflict during another.
+
+        Replicas (1), resources and limits stay as they are where they are not given.
+        """
+        name = check_name(endpoint or version.partition("@")[0], "endpoint")
+        wanted: dict[str, Any] = {"version": version, "strategy": strategy}
+        more = (("replicas", replicas), ("resources", resources), ("limits", limits), ("runtime", runtime))
         wanted |= {key: value for key, value in more if value}
         reply = yield Call("POST", f"/endpoints/{name}/deploy", json=wanted)
         return reply.document()
@@ -44,17 +49,27 @@ class Endpoints(Resource[D]):
         return reply.document()
 
     @operation
-    def wait(self, endpoint: str, *, timeout_s: float = 120.0) -> Steps[Document]:
-        """The endpoint once no rollout is under way. Raises Unavailable with the reason when it failed."""
+    def wait(
+        self, endpoint: str, *, timeout_s: float = 900.0, say: Callable[[Document], object] | None = None
+    ) -> Steps[Document]:
+        """The endpoint once no rollout is under way; `say` hears how it stands meanwhile.
+
+        Raises Unavailable with the reason when it failed, DeadlineExceeded when it lasts longer.
+        """
         for _ in range(round(timeout_s / POLL_S)):
             document = (yield Call("GET", f"/endpoints/{endpoint}")).document()
+            if say is not None:
+                say(document)
             if document["state"] == "ready":
                 return document
             if document["state"] == "failed":
                 reason = (document.get("rollout") or {}).get("error") or "its rollout failed"
                 raise Unavailable(f"Endpoint {endpoint!r} is not ready: {reason}")
             yield Pause(POLL_S)
-        raise DeadlineExceeded(f"Endpoint {endpoint!r} is not ready after {timeout_s:g} s.")
+        raise DeadlineExceeded(
+            f"Endpoint {endpoint!r} is not ready after {timeout_s:g} s and moves on: `gristmill endpoints show "
+            f"{endpoint}` tells how it stands."
+        )
 
     @operation
     def rollback(self, endpoint: str) -> Steps[Document]:

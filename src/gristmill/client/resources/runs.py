@@ -32,9 +32,9 @@ class Runs(Resource[D]):
         return (yield from submit_import(source, told))
 
     @operation
-    def list(self) -> Steps[Documents]:
-        """Newest first."""
-        reply = yield Call("GET", "/runs")
+    def list(self, *, limit: int = 200) -> Steps[Documents]:
+        """Newest first, at most `limit`."""
+        reply = yield Call("GET", "/runs", params={"limit": limit})
         return reply.documents()
 
     @operation

@@ -22,6 +22,7 @@ from gristmill.control.api import (
     uploads,
 )
 from gristmill.control.api.answers import Json
+from gristmill.control.api.description import KEYS, REFUSALS, operation_id
 from gristmill.control.api.failures import HANDLERS
 from gristmill.control.api.gate import Gate
 from gristmill.control.platform import Platform
@@ -43,9 +44,11 @@ def create_app(platform: Platform) -> FastAPI:
         redoc_url=None,
         default_response_class=Json,
         exception_handlers=HANDLERS,
+        generate_unique_id_function=operation_id,
     )
     app.state.platform = platform
     for resource in RESOURCES:
-        app.include_router(resource.router, prefix=ROOT, tags=[resource.__name__.rpartition(".")[2]])
+        name = resource.__name__.rpartition(".")[2]
+        app.include_router(resource.router, prefix=ROOT, tags=[name], responses=REFUSALS, dependencies=KEYS)
     app.add_middleware(Gate, platform=platform)
     return app

@@ -54,7 +54,7 @@ def rates(here: Here, by: Developer) -> Json:
         return Json(rate_cards.list_rates(connection, by.tenant))
 
 
-@router.post("/rates")
+@router.post("/rates", status_code=201)
 def set_rate(rate: Rate, here: Here, by: Developer) -> Json:
     """A new price of an item from `valid_from` (now) on."""
     now = here.clock.now()
@@ -71,7 +71,7 @@ def set_rate(rate: Rate, here: Here, by: Developer) -> Json:
     return Json(made, status_code=201)
 
 
-@router.post("/reversals")
+@router.post("/reversals", status_code=201)
 def reverse(wanted: Reversal, here: Here, by: Developer) -> Json:
     """Reverse a mistake with a counter-event; nothing is changed."""
     with here.database.write() as connection:

@@ -54,7 +54,7 @@ class Rerating(Body):
     dry_run: bool = False
 
 
-@router.post("/allocations")
+@router.post("/allocations", status_code=201)
 def allocations(wanted: Allocation, here: Here, by: Developer) -> Json:
     """Spread a pool's shared cost: uniform, proportional (to `weights`, or each one's own cost), or by a metric."""
     with telling(here.database) as connection:
@@ -65,7 +65,7 @@ def allocations(wanted: Allocation, here: Here, by: Developer) -> Json:
     return Json({"event": event.id, **event.payload}, status_code=201)
 
 
-@router.post("/write-downs")
+@router.post("/write-downs", status_code=201)
 def write_downs(wanted: WriteDown, here: Here, by: Developer) -> Json:
     """How a version is written down from now on, and how many units it is expected to serve."""
     with here.database.write() as connection:
@@ -76,7 +76,7 @@ def write_downs(wanted: WriteDown, here: Here, by: Developer) -> Json:
     return Json({"events": events, **wanted.model_dump(mode="json")}, status_code=201)
 
 
-@router.post("/inheritances")
+@router.post("/inheritances", status_code=201)
 def inheritances(wanted: Inheritance, here: Here, by: Developer) -> Json:
     """A version takes over a share of what its parent cost."""
     now = here.clock.now()
@@ -85,7 +85,7 @@ def inheritances(wanted: Inheritance, here: Here, by: Developer) -> Json:
     return Json({"event": event, **wanted.model_dump()}, status_code=201)
 
 
-@router.post("/capitalisations")
+@router.post("/capitalisations", status_code=201)
 def capitalisations(wanted: Capitalisation, here: Here, by: Developer) -> Json:
     """What a run cost (a failed try, a trial) is part of a version's R&D."""
     with here.database.write() as connection:

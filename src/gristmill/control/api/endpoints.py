@@ -18,7 +18,7 @@ class Scale(BaseModel):
     replicas: int | str
 
 
-@router.post("/endpoints/{endpoint}/deploy")
+@router.post("/endpoints/{endpoint}/deploy", status_code=202)
 def deploy(endpoint: str, request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
     """{version, strategy?, replicas?, resources?, limits?, runtime?} → {endpoint, rollout}; 409 during a rollout."""
     return Json(here.deploy(by, endpoint, request), status_code=202)
@@ -35,23 +35,23 @@ def show(endpoint: str, here: Here, by: Developer) -> Json:
     return Json(here.endpoint(by.tenant, endpoint))
 
 
-@router.post("/endpoints/{endpoint}/rollback")
+@router.post("/endpoints/{endpoint}/rollback", status_code=202)
 def rollback(endpoint: str, here: Here, by: Developer) -> Json:
     """Move back to what it served before."""
     return Json(here.rollback(by, endpoint), status_code=202)
 
 
-@router.post("/endpoints/{endpoint}/scale")
+@router.post("/endpoints/{endpoint}/scale", status_code=202)
 def scale(endpoint: str, wanted: Scale, here: Here, by: Developer) -> Json:
     return Json(here.scale(by, endpoint, wanted.replicas), status_code=202)
 
 
-@router.delete("/endpoints/{endpoint}")
+@router.delete("/endpoints/{endpoint}", status_code=202)
 def delete(endpoint: str, here: Here, by: Developer) -> Json:
     return Json(here.delete_endpoint(by, endpoint), status_code=202)
 
 
-@router.post("/endpoints/{endpoint}/adapters")
+@router.post("/endpoints/{endpoint}/adapters", status_code=202)
 def add_adapter(endpoint: str, request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
     """{version, name?} → the adapter; it answers as ENDPOINT:NAME once its state is `ready`."""
     return Json(here.add_adapter(by, endpoint, request), status_code=202)
@@ -68,7 +68,7 @@ def show_adapter(endpoint: str, adapter: str, here: Here, by: Developer) -> Json
     return Json(here.adapter(by.tenant, endpoint, adapter))
 
 
-@router.delete("/endpoints/{endpoint}/adapters/{adapter}")
+@router.delete("/endpoints/{endpoint}/adapters/{adapter}", status_code=202)
 def remove_adapter(endpoint: str, adapter: str, here: Here, by: Developer) -> Json:
     """Texts under way are finished with it."""
     return Json(here.remove_adapter(by, endpoint, adapter), status_code=202)

@@ -73,7 +73,7 @@ def services(told: Service, here: Here, by: Developer) -> Json:
     return _answer(event, told)
 
 
-@router.post("/data")
+@router.post("/data", status_code=201)
 def data(told: Data, here: Here, by: Developer) -> Json:
     """What was paid for a dataset version (bought, labelled, cleaned), or, `by_row`, for each of its rows."""
     at = told.moment(here.clock.now())

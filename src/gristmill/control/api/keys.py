@@ -13,7 +13,7 @@ from gristmill.core.types import Role
 router = APIRouter()
 
 
-@router.post("/keys")
+@router.post("/keys", status_code=201)
 def create(request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
     """{name, role, scopes?, limits?, expires_at?, tenant?, project?} → the key with its `token`, shown this once."""
     return Json(here.create_key(by, request), status_code=201)

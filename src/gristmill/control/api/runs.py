@@ -19,7 +19,7 @@ POLL_S = 0.1
 Offset = Annotated[int, Query(ge=0)]
 
 
-@router.post("/runs")
+@router.post("/runs", status_code=201)
 def submit(request: Annotated[dict[str, Any], Body()], here: Here, by: Developer) -> Json:
     """{kind: "train", recipe, priority?} or {kind: "evaluate", version, dataset, against?} or {kind: "import",
     source, upload?, told?} or {kind: "export", version, format} → the queued run."""
@@ -63,11 +63,11 @@ def exported(run: str, here: Here, by: Developer) -> FileResponse:
     return packed(here, here.exported(by.tenant, run), run)
 
 
-@router.post("/runs/{run}/cancel")
+@router.post("/runs/{run}/cancel", status_code=202)
 def cancel(run: str, here: Here, by: Developer) -> Json:
     return Json(here.cancel_run(by, run), status_code=202)
 
 
-@router.post("/runs/{run}/resume")
+@router.post("/runs/{run}/resume", status_code=202)
 def resume(run: str, here: Here, by: Developer) -> Json:
     return Json(here.resume_run(by, run), status_code=202)

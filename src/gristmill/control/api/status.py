@@ -16,7 +16,7 @@ def status(here: Here, _: Developer) -> Json:
     return Json(here.status())
 
 
-@router.post("/stop")
+@router.post("/stop", status_code=202)
 def stop(here: Here, _: Admin) -> Json:
     """Drain and end everything; returns at once."""
     return Json(here.stop(), status_code=202)

@@ -16,7 +16,7 @@ class NewTenant(BaseModel):
     tenant: str
 
 
-@router.post("/tenants")
+@router.post("/tenants", status_code=201)
 def create(wanted: NewTenant, here: Here, by: Admin) -> Json:
     return Json(here.create_tenant(by, wanted.tenant), status_code=201)
 

@@ -27,7 +27,7 @@ MAX_UPLOAD_BYTES = 16 * 2**30
 KEPT_S = 24 * 3600.0  # an upload that nobody has used by then is forgotten
 
 
-@router.post("/uploads")
+@router.post("/uploads", status_code=201)
 async def upload(request: Request, here: Here, by: Developer, archive: Literal["tar"] | None = None) -> Json:
     """The raw body, kept under its digest; `archive=tar` when it is a packed folder."""
     folder = folder_of(here, by.tenant)
