@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,18 +56,22 @@ def _no_tokenizer(folder: Path) -> None:
     (folder / "tokenizer.json").unlink()
 
 
-def _code(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text()) | {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}
-    (folder / "config.json").write_text(json.dumps(config))
+def _with(**values: object) -> Callable[[Path], None]:
+    """A config that says so."""
 
+    def spoil(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text()) | values
+        (folder / "config.json").write_text(json.dumps(config))
 
-def _another_architecture(folder: Path) -> None:
-    config = json.loads((folder / "config.json").read_text()) | {"num_hidden_layers": 3}
-    (folder / "config.json").write_text(json.dumps(config))
+    return spoil
 
 
 def _broken_template(folder: Path) -> None:
     (folder / CHAT_TEMPLATE).write_text("{% for %}")
+
+
+def _endless_template(folder: Path) -> None:
+    (folder / CHAT_TEMPLATE).write_text("x" * 1_000_001)
 
 
 def _cut_short(folder: Path) -> None:
@@ -78,16 +83,21 @@ def _cut_short(folder: Path) -> None:
     ("spoil", "error", "says"),
     [
         (_no_tokenizer, Unprocessable, "tokenizer.json"),
-        (_code, Unprocessable, "auto_map"),
-        (_another_architecture, CorruptBundle, "another architecture"),
+        (_with(auto_map={"AutoModelForCausalLM": "evil.Model"}), Unprocessable, "auto_map"),
+        (_with(num_hidden_layers=3), CorruptBundle, "another architecture"),
+        (_with(num_hidden_layers=10**9), CorruptBundle, "'1000000000' for 'num_hidden_layers'"),
+        (_with(max_position_embeddings="many"), CorruptBundle, "'many' for 'max_position_embeddings'"),
+        (_with(num_attention_heads=0), CorruptBundle, "cannot be opened by Transformers"),
+        (_with(attn_implementation="evil/attention"), Unprocessable, "code from elsewhere in 'attn_implementation'"),
+        (_endless_template, Unprocessable, "1000001 characters"),
         (_broken_template, Unprocessable, "template"),
         (_cut_short, CorruptBundle, "cut short"),
     ],
 )
 def test_what_is_wrong_is_refused_with_one_sentence(
-    rig: Rig, folder: Path, spoil: object, error: type[GristmillError], says: str
+    rig: Rig, folder: Path, spoil: Callable[[Path], None], error: type[GristmillError], says: str
 ) -> None:
-    spoil(folder)  # type: ignore[operator]
+    spoil(folder)
     with pytest.raises(error, match=says):
         rig.bring(folder)
     assert not (rig.run / "bundle").exists()

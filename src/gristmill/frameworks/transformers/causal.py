@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from gristmill.core.errors import CorruptBundle
 from gristmill.frameworks.gguf import GGUF
+from gristmill.frameworks.transformers.opening import opened
 
 
 def load_causal(folder: Path, dtype: torch.dtype | None = None) -> Any:
@@ -20,17 +20,8 @@ def load_causal(folder: Path, dtype: torch.dtype | None = None) -> Any:
 
     Raises CorruptBundle when the weights are not those of the config's architecture.
     """
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     of_gguf = {"gguf_file": GGUF} if (folder / GGUF).is_file() else {}
-    try:
-        model, told = transformers.AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=dtype or fast_dtype(),
-            output_loading_info=True, **of_gguf,
-        )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise CorruptBundle("The folder cannot be opened by Transformers: its config and its weights do not agree.",
-                            file="config.json") from error  # fmt: skip
+    model, told = opened(transformers.AutoModelForCausalLM, folder, dtype=dtype or fast_dtype(), **of_gguf)
     if told["missing_keys"] or told["mismatched_keys"]:
         name = min(told["missing_keys"], default=None) or str(next(iter(told["mismatched_keys"])))
         raise CorruptBundle(f"The weights are those of another architecture than config.json names: {name!r} is "

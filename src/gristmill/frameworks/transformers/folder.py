@@ -11,6 +11,10 @@ from gristmill.core.errors import CorruptBundle, Unprocessable
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+# Layers are built, without weights, before the file's tensors are held against them: 10⁹ take for ever.
+_MOST = dict.fromkeys(("num_hidden_layers", "num_layers", "n_layer", "n_layers"), 4096)
+_MOST |= dict.fromkeys(("max_position_embeddings", "n_positions", "vocab_size", "hidden_size", "pad_token_id"), 2**31)
+_ATTENTION = ("attn_implementation", "_attn_implementation")
 _PICKLED = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")
 
 
@@ -35,7 +39,21 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"{CONFIG} has {field!r}, which runs code that is not Transformers' own: save the model with one of "
                 "its own classes and in full precision.", field=field,
             )  # fmt: skip
+    for part in (config, config.get("text_config")):
+        if isinstance(part, dict):
+            _check_values(part)
     return config
+
+
+def _check_values(config: dict[str, Any]) -> None:
+    for field, most in _MOST.items():
+        value = config.get(field)
+        if value is not None and (type(value) is not int or not -1 <= value <= most):
+            raise CorruptBundle(f"{CONFIG} says {str(value)[:40]!r} for {field!r}, where a whole number up to {most} "
+                                "belongs.", file=CONFIG)  # fmt: skip
+    for field in _ATTENTION:  # `org/name` is a kernel that Transformers takes from the hub: native code
+        if not str(config.get(field) or "eager").isidentifier():
+            raise Unprocessable(f"{CONFIG} names code from elsewhere in {field!r}: leave it out.", field=field)
 
 
 def class_name(config: dict[str, Any]) -> str:
@@ -72,8 +90,8 @@ def _head(config: dict[str, Any]) -> str:
     if name.endswith("Model"):
         return ""
     raise Unprocessable(
-        f"A model of the class {name!r} is not served: encoders (…Model), …ForSequenceClassification and "
-        "…ForImageClassification are.", field="architectures",
+        f"A model of the class {name!r} is not served: encoders (…Model), …ForSequenceClassification, "
+        "…ForImageClassification and …ForCausalLM are.", field="architectures",
     )  # fmt: skip
 
 

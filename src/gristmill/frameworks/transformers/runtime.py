@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
@@ -18,6 +17,7 @@ from gristmill.frameworks.protocol import Runtime
 from gristmill.frameworks.scores import scores_of
 from gristmill.frameworks.transformers.embedding import embed
 from gristmill.frameworks.transformers.folder import read_folder
+from gristmill.frameworks.transformers.opening import opened
 from gristmill.frameworks.transformers.pooling import Pooling
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
@@ -76,17 +76,7 @@ class TransformersRuntime:
 
 def load_model(folder: Path) -> Any:
     """In evaluation mode. Raises CorruptBundle when the weights are not those of the config's architecture."""
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    kind = _CLASSES[read_folder(folder).head]
-    try:
-        model, told = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
-            output_loading_info=True,
-        )  # fmt: skip
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise CorruptBundle("The folder cannot be opened by Transformers: its config and its weights do not agree.",
-                            file="config.json") from error  # fmt: skip
+    model, told = opened(_CLASSES[read_folder(folder).head], folder, dtype=torch.float32)
     wanted = {
         name for name in told["missing_keys"] if "pooler" not in name
     }  # an encoder may be saved without its pooler

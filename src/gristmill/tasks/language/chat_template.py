@@ -19,6 +19,7 @@ from gristmill.core.errors import Malformed, Unprocessable
 from gristmill.tasks.language.template_sandbox import MOST_CHARACTERS, Sandbox
 
 CHAT_TEMPLATE = "chat_template.jinja"
+_LONGEST = 1_000_000  # characters of a template; models' own have a few thousand, and each is compiled
 _MOST_STEPS = 1_000_000  # lines of the compiled template; a long chat takes some ten thousand
 _PROBE = "a_tool_that_no_template_names"
 
@@ -28,6 +29,9 @@ class ChatTemplate:
 
     def __init__(self, source: str, beginning: str = "", end: str = "") -> None:
         """Raises Unprocessable when it is no template."""
+        if len(source) > _LONGEST:
+            raise Unprocessable(f"The chat template has {len(source)} characters, more than {_LONGEST}.",
+                                field=CHAT_TEMPLATE)  # fmt: skip
         self.source = source
         self._names = {"bos_token": beginning, "eos_token": end}
         try:
