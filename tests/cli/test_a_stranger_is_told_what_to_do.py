@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gristmill.cli.explain import save_picture
 from gristmill.cli.failure import guarded, say
 from gristmill.cli.main import run
 from tests.running import Platform
@@ -48,6 +49,13 @@ def test_what_the_line_alone_shows_to_be_wrong_exits_2(
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert guarded(lambda: (tmp_path / "no" / "x.png").write_bytes(b"x")) == 1
     assert capsys.readouterr().err == f"{tmp_path}/no/x.png cannot be used: no such file or directory.\n"
+
+
+def test_a_page_that_is_saved_says_by_itself_how_it_is_read(tmp_path: Path) -> None:
+    save_picture({"explanations": [{"picture": "<p>磨坊 {}</p>"}]}, tmp_path / "why.html")
+    page = (tmp_path / "why.html").read_text(encoding="utf-8")
+    assert page.startswith('<!doctype html><html><head><meta charset="utf-8">')
+    assert "<p>磨坊 {}</p>" in page
 
 
 def test_a_sentence_that_quotes_a_file_gives_no_orders_to_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,11 @@ from gristmill.cli.predict import Endpoint, Input, read_input, told_as
 from gristmill.core.errors import Unprocessable
 from gristmill.tasks.recipe import set_fields
 
+# The API gives a part of a page; a file says by itself how it is read, and is as wide as a telephone.
+PAGE = (
+    '<!doctype html><html><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    "<title>Explanation</title></head><body>{}</body></html>\n"
+)
 MOST_ROWS = 12  # of the features or tokens that mattered most
 
 
@@ -56,7 +61,7 @@ def save_picture(answer: dict[str, Any], path: Path) -> None:
     picture = answer["explanations"][0].get("picture")
     if not picture:
         raise Unprocessable("This explanation has no picture: leave -o out and read its figures.")
-    path.write_bytes(picture.encode() if path.suffix == ".html" else base64.b64decode(picture))
+    path.write_bytes(PAGE.format(picture).encode() if path.suffix == ".html" else base64.b64decode(picture))
 
 
 def explanation_view(explanation: dict[str, Any], picture: Path | None) -> RenderableType:
