@@ -29,6 +29,25 @@ FAMILIES: dict[str, tuple[dict[str, Any], set[type]]] = {
     "qwen2": ({}, ALL),
     "qwen3": ({}, ALL),  # norms of each head
     "gemma": ({}, ALL),  # scales by 1 + weight
+    "gemma2": ({"attn_logit_softcapping": 0.5, "sliding_window": 7, "query_pre_attn_scalar": 16}, ALL),
+    "gpt_oss": ({"num_local_experts": 4, "sliding_window": 7, "attention_bias": True}, {MirroredNorm}),
+    "deepseek_v3": (  # a value is narrower than a key
+        {
+            "n_routed_experts": 4,
+            "n_group": 1,
+            "topk_group": 1,
+            "num_experts_per_tok": 2,
+            "moe_intermediate_size": 32,
+            "q_lora_rank": 32,
+            "kv_lora_rank": 32,
+            "qk_nope_head_dim": 16,
+            "qk_rope_head_dim": 8,
+            "v_head_dim": 12,
+            "head_dim": 8,
+            "num_key_value_heads": 4,
+        },
+        {MirroredNorm, JointGate},
+    ),
     "granite": ({"residual_multiplier": 0.5}, ALL),
     "olmo2": ({}, {MirroredNorm, JointGate}),  # norms over all heads
     "cohere": ({}, {JointGate}),  # turns neighbours, norms by the mean too
@@ -41,7 +60,8 @@ FAMILIES: dict[str, tuple[dict[str, Any], set[type]]] = {
 def made(family: str) -> Any:
     torch.manual_seed(1)
     config = transformers.AutoConfig.for_model(family, **{**SIZES, **FAMILIES[family][0]})
-    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32, attn_implementation="eager")
+    model.eval()
     with torch.no_grad():
         for name, one in model.named_parameters():
             if "norm" in name or "bias" in name:
@@ -60,7 +80,7 @@ def test_what_is_replaced_gives_the_log_probabilities_of_the_untouched_model(fam
     assert given == pytest.approx([float(own[place, token]) for place, token in enumerate(tokens[1:])], abs=1e-3)
 
 
-@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3", "gpt_neox"])
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3", "gpt_neox", "gemma2", "gpt_oss", "deepseek_v3"])
 def test_decoding_gives_generates_tokens(family: str) -> None:
     plain, generator = made(family), TransformersGenerator(made(family), 256, 2**26)
     prompts = [[(3 * place + start) % 300 for place in range(5 + start)] for start in (0, 2, 9)]

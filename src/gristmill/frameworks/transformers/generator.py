@@ -25,14 +25,13 @@ from gristmill.frameworks.transformers.huge_pages import use_huge_pages
 from gristmill.frameworks.transformers.packed import pack
 from gristmill.frameworks.transformers.rewriting import rewritten
 from gristmill.frameworks.transformers.rows import Rows
-from gristmill.frameworks.transformers.step import NAME, Piece, Run, Step, attention
+from gristmill.frameworks.transformers.step import NAME, OWN_ATTENTION, Piece, Run, Step, attention
 
 _ROWS = 32
 _PIECE_TOKENS = 256  # of prompts in one step: what streams wait for at most
 _FIRST_TOKENS = 256  # that a row holds at first
 _TIMED_TOKENS = 40
 _SHORTEST_REUSE = 8  # tokens of a common beginning; fewer are sooner computed than copied
-_OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
 
 
 class _Row(NamedTuple):
@@ -73,7 +72,7 @@ class TransformersGenerator:
         self._ended: list[_Row] = []  # behind the active ones
         self._logits([0], [0], Step(self._rows, (), (Piece(0, 0, 1),)), [0])
         if not self._rows.bytes_a_token:
-            raise Unprocessable(_OWN_ATTENTION, field="architectures")
+            raise Unprocessable(OWN_ATTENTION, field="architectures")
         self._model = pack(rewritten(self._model))
         self._adapters = Adapters(self._model)
         self._drafts = Drafts(self._step_tokens())
@@ -300,5 +299,5 @@ def with_rows(model: Any) -> Any:
     try:
         model.set_attn_implementation(NAME)
     except ValueError as error:
-        raise Unprocessable(_OWN_ATTENTION, field="architectures") from error
+        raise Unprocessable(OWN_ATTENTION, field="architectures") from error
     return model.eval()

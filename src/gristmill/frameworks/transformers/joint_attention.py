@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from gristmill.frameworks.transformers.joint import Joint, joins
+from gristmill.frameworks.transformers.reading import Scores
 from gristmill.frameworks.transformers.step import Step
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj")
@@ -15,11 +16,11 @@ _NORMS = ("q_norm", "k_norm")  # of each head, before it turns
 
 
 class JointAttention(nn.Module):
-    def __init__(self, module: Any, scale: float, window: int | None) -> None:
+    def __init__(self, module: Any, scores: Scores) -> None:
         super().__init__()
         self.layer_idx: int = module.layer_idx
         self._width: int = module.head_dim
-        self._scale, self._window = scale, window
+        self._scores = scores
         self.joint = Joint([getattr(module, name) for name in _PROJECTIONS])
         self.q_proj, self.k_proj, self.v_proj = self.joint.parts
         self.o_proj = module.o_proj
@@ -45,13 +46,13 @@ class JointAttention(nn.Module):
             heads[:, queries:turning] = self.k_norm(heads[:, queries:turning])
         step.rotation(*position_embeddings).turn(heads[:, :turning])
         seen = step.attend(
-            self.layer_idx, heads[:, :queries], heads[:, queries:turning], heads[:, turning:], self._scale, self._window
+            self.layer_idx, heads[:, :queries], heads[:, queries:turning], heads[:, turning:], self._scores
         )
         return self.o_proj(seen.flatten(1)[None]), None
 
 
-def attentions_like(module: nn.Module, scale: float, window: int | None) -> Iterator[nn.Module]:
+def attentions_like(module: nn.Module, scores: Scores) -> Iterator[nn.Module]:
     names = {name for name, _ in module.named_children()}
     known = names in ({*_PROJECTIONS, "o_proj"}, {*_PROJECTIONS, "o_proj", *_NORMS})
     if known and hasattr(module, "head_dim") and joins([getattr(module, name) for name in _PROJECTIONS]):
-        yield JointAttention(module, scale, window)
+        yield JointAttention(module, scores)

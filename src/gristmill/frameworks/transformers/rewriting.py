@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gristmill.frameworks.transformers.gated import gates_like
 from gristmill.frameworks.transformers.joint_attention import attentions_like
+from gristmill.frameworks.transformers.reading import Scores
 from gristmill.frameworks.transformers.rms_norm import norms_like
 from gristmill.frameworks.transformers.rows import Rows
 from gristmill.frameworks.transformers.step import Piece, Step
@@ -34,15 +35,15 @@ class _Call(NamedTuple):
 
 
 class _Probe(Step):
-    """Remembers with which scale and window each layer attends."""
+    """Remembers what each layer makes of its scores."""
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(Rows(1, _MEMORY, dtype, device), (), (Piece(0, 0, _TOKENS),))
-        self.told: dict[int, tuple[float, int | None]] = {}
+        self.told: dict[int, Scores] = {}
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None) -> Tensor:
-        self.told[layer] = scale, window
-        return super().attend(layer, query, key, value, scale, window)
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scores: Scores) -> Tensor:
+        self.told[layer] = scores
+        return super().attend(layer, query, key, value, scores)
 
 
 @torch.no_grad()
@@ -54,7 +55,7 @@ def rewritten(model: Any) -> Any:
 
     def attentions(module: nn.Module) -> Iterator[nn.Module]:
         told = probe.told.get(getattr(module, "layer_idx", -1))
-        return attentions_like(module, *told) if told else iter(())
+        return attentions_like(module, told) if told else iter(())
 
     kinds: tuple[Proposals, ...] = (norms_like, gates_like, attentions)  # norms first: attention may hold some
     count = sum(_replace(model, calls, proposals) for proposals in kinds)

@@ -44,7 +44,7 @@ class Rows:
         self.count = self.fitting(tokens)
         self.capacity = evened(tokens)
         kept = min(used, self.count)
-        grown = self._new([keys.shape[1:3] for keys, _ in self._layers.values()])
+        grown = self._new([(keys.shape[1], keys.shape[2], values.shape[3]) for keys, values in self._layers.values()])
         for (layer, (keys, values)), (of_keys, of_values) in zip(list(self._layers.items()), grown, strict=True):
             of_keys[:kept, ..., : keys.shape[3]] = keys[:kept]
             of_values[:kept, :, : keys.shape[3]] = values[:kept]
@@ -54,23 +54,24 @@ class Rows:
         """The layer's tensors, after `keys` and `values` [tokens, heads, width] took their places. Made when the layer
         is first computed."""
         if layer not in self._layers:
-            (self._layers[layer],) = self._new([keys.shape[1:]])
+            (self._layers[layer],) = self._new([(*keys.shape[1:], values.shape[2])])
             self.bytes_a_token += sum(one[0].numel() * one.element_size() for one in (keys, values))
         stored = self._layers[layer]
         stored[0][places.rows, :, :, places.positions] = keys
         stored[1][places.rows, :, places.positions] = values
         return stored
 
-    def _new(self, shapes: Sequence[Sequence[int]]) -> list[tuple[Tensor, Tensor]]:
-        """For layers of so many heads of such a width, in one block."""
-        sizes = [self.count * heads * width * self.capacity for heads, width in shapes for _ in range(2)]
+    def _new(self, shapes: Sequence[tuple[int, int, int]]) -> list[tuple[Tensor, Tensor]]:
+        """For layers of so many heads, with keys and values of such widths, in one block."""
+        sizes = [self.count * heads * width * self.capacity for heads, *widths in shapes for width in widths]
         # zeros: what is masked is multiplied by zero, and a NaN of unset memory would survive that
         block = torch.zeros(sum(sizes), dtype=self._dtype, device=self.device)
         if block.device.type == "cpu":
             prefer_huge_pages(block.data_ptr(), block.nbytes)
         parts = iter(torch.split(block, sizes))
-        return [(next(parts).view(self.count, heads, width, self.capacity),
-                 next(parts).view(self.count, heads, self.capacity, width)) for heads, width in shapes]  # fmt: skip
+        return [(next(parts).view(self.count, heads, of_key, self.capacity),
+                 next(parts).view(self.count, heads, self.capacity, of_value))
+                for heads, of_key, of_value in shapes]  # fmt: skip
 
     def copy(self, source: int, target: int, tokens: int) -> None:
         """The first `tokens` of one row, in the other's place."""

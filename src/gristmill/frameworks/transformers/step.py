@@ -12,10 +12,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
+from gristmill.core.errors import Unprocessable
+from gristmill.frameworks.transformers.reading import Scores, read
 from gristmill.frameworks.transformers.rotation import Rotation
 from gristmill.frameworks.transformers.rows import Places, Rows, evened
 
 NAME = "gristmill_rows"  # of the attention in Transformers' register
+OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
+_OTHERS = ("indices", "block_indices", "sinks", "position_bias")  # that are told to attention beside Scores' own
 _WORTH_COPYING = 1.5  # a product copies rows of which it needs the beginning: sooner done than one over all of them
 
 
@@ -62,7 +66,7 @@ class Step:
         if self._decoding < len(runs) * self._widest:
             self._spread, self._own = self._widened()
         self._decode_masks: dict[int | None, Tensor] = {}  # by window
-        self._piece_masks: dict[tuple[Piece, int | None], Tensor | None] = {}
+        self._piece_masks: dict[tuple[Piece, int | None, bool], Tensor | None] = {}  # None: a whole beginning, causal
         self._rotations: list[Rotation] = []
 
     def _widened(self) -> tuple[Tensor, Tensor]:
@@ -84,39 +88,32 @@ class Step:
         self._rotations.append(Rotation(cos, sin))
         return self._rotations[-1]
 
-    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scale: float, window: int | None) -> Tensor:
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, scores: Scores) -> Tensor:
         """[tokens, heads, width] each → [tokens, heads, width]. Stores `key` and `value` too."""
         stored = self._rows.store(layer, self._places, key, value)
         if not self._pieces:
-            return self._decode(query, stored, scale, window)
+            return self._decode(query, stored, scores)
         at = self._decoding
-        parts = [self._decode(query[:at], stored, scale, window)] if at else []
+        parts = [self._decode(query[:at], stored, scores)] if at else []
         for piece in self._pieces:
             own = slice(at, at + piece.tokens)
             if piece.start:
                 held = (stored[0][piece.row, ..., : piece.stop].mT.contiguous(), stored[1][piece.row, :, : piece.stop])
             else:
                 held = (key[own].transpose(0, 1), value[own].transpose(0, 1))
-            parts.append(self._prefill(piece, query[own], held, scale, window))
+            parts.append(self._prefill(piece, query[own], held, scores))
             at = own.stop
         return torch.cat(parts) if len(parts) > 1 else parts[0]
 
-    def _decode(self, query: Tensor, stored: tuple[Tensor, Tensor], scale: float, window: int | None) -> Tensor:
-        """One product for all rows: the query heads that share a key head stand as its queries, so that no key is
-        repeated. PyTorch's fused kernel makes a small product of its own for each row and head."""
-        rows, (heads, width) = len(self._runs), query.shape[1:]
-        shared = stored[0].shape[1]
+    def _decode(self, query: Tensor, stored: tuple[Tensor, Tensor], scores: Scores) -> Tensor:
+        rows, shared = len(self._runs), stored[0].shape[1]
         keys = stored[0].flatten(0, 1)[: rows * shared, :, : self._longest]
         values = stored[1].flatten(0, 1)[: rows * shared, : self._longest]
-        wide = query * scale if self._spread is None else query[self._spread] * scale
-        grouped = wide.view(rows, self._widest, shared, -1, width).transpose(1, 2)
-        scores = torch.bmm(grouped.reshape(rows * shared, -1, width), keys)
-        if window not in self._decode_masks:
-            self._decode_masks[window] = self._decode_mask(window, query)
-        scores.view(rows, shared, self._widest, -1, self._longest).add_(self._decode_masks[window])
-        seen = torch.bmm(scores.softmax(-1), values).view(rows, shared, self._widest, -1, width).transpose(1, 2)
-        together = seen.reshape(rows * self._widest, heads, width)
-        return together if self._own is None else together[self._own]
+        if scores.window not in self._decode_masks:
+            self._decode_masks[scores.window] = self._decode_mask(scores.window, query)
+        wide = (query if self._spread is None else query[self._spread]).view(rows, self._widest, *query.shape[1:])
+        seen = read(wide, keys, values, self._decode_masks[scores.window], scores)
+        return seen if self._own is None else seen[self._own]
 
     def _decode_mask(self, window: int | None, query: Tensor) -> Tensor:
         """[decoding, 1, widest, 1, longest], 0 or -inf."""
@@ -124,25 +121,27 @@ class Step:
         at = held + torch.arange(self._widest, device=query.device)[:, None]
         return _mask(at, torch.arange(self._longest, device=query.device), window, query)[:, None, :, None]
 
-    def _prefill(
-        self, piece: Piece, query: Tensor, held: tuple[Tensor, Tensor], scale: float, window: int | None
-    ) -> Tensor:
+    def _prefill(self, piece: Piece, query: Tensor, held: tuple[Tensor, Tensor], scores: Scores) -> Tensor:
         """`held`: keys and values [heads, tokens, width]."""
-        if (piece, window) not in self._piece_masks:
-            self._piece_masks[piece, window] = _piece_mask(piece, window, query)
-        mask = self._piece_masks[piece, window]
-        keys, values = (one[None] for one in held)
+        keys, values = held
+        fused = scores.plain and keys.shape[2] == values.shape[2]
+        key = piece, scores.window, fused
+        if key not in self._piece_masks:
+            whole = fused and not piece.start and scores.window is None
+            self._piece_masks[key] = None if whole else _piece_mask(piece, scores.window, query)
+        mask = self._piece_masks[key]
+        if not fused:
+            assert mask is not None
+            return read(query[None], keys.mT, values, mask[None, None, :, None], scores)
         seen = scaled_dot_product_attention(
-            query.transpose(0, 1)[None], keys, values, attn_mask=mask, is_causal=mask is None, scale=scale,
-            enable_gqa=True,
+            query.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, is_causal=mask is None,
+            scale=scores.scale, enable_gqa=True,
         )  # fmt: skip
         return seen[0].transpose(0, 1)
 
 
-def _piece_mask(piece: Piece, window: int | None, query: Tensor) -> Tensor | None:
-    """[tokens, stop]; None where the piece is a whole beginning: attention is causal then."""
-    if not piece.start and window is None:
-        return None
+def _piece_mask(piece: Piece, window: int | None, query: Tensor) -> Tensor:
+    """[tokens, stop]."""
     at = torch.arange(piece.start, piece.stop, device=query.device)[:, None]
     return _mask(at, torch.arange(piece.stop, device=query.device), window, query)
 
@@ -156,8 +155,14 @@ def _mask(at: Tensor, reached: Tensor, window: int | None, query: Tensor) -> Ten
 def attention(
     module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **told: Any
 ) -> tuple[Tensor, None]:
-    """As Transformers' register has it: [1, heads, tokens, width] → [1, tokens, heads, width]."""
+    """As Transformers' register has it: [1, heads, tokens, width] → [1, tokens, heads, width].
+
+    Raises Unprocessable where a family chooses what is read by rules of its own.
+    """
+    if any(told.get(name) is not None for name in _OTHERS):
+        raise Unprocessable(OWN_ATTENTION, field="architectures")
     step: Step = told["step"]
     query, key, value = (one[0].transpose(0, 1) for one in (query, key, value))
-    seen = step.attend(module.layer_idx, query, key, value, told["scaling"], told.get("sliding_window"))
+    scores = Scores(told["scaling"], told.get("sliding_window"), told.get("softcap"), told.get("s_aux"))
+    seen = step.attend(module.layer_idx, query, key, value, scores)
     return seen[None], None
