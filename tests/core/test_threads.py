@@ -6,16 +6,21 @@ import os
 
 import pytest
 
-from gristmill.core.threads import yield_between_steps, yield_early
+from gristmill.core.threads import keep_cores, yield_between_steps, yield_early
 
 
 @pytest.mark.parametrize(
-    ("environment", "spins", "between_steps"),
-    [({}, "1000", "10000"), ({"GOMP_SPINCOUNT": "7"}, "7", "7"), ({"OMP_WAIT_POLICY": "active"}, None, None)],
+    ("environment", "spins", "between_steps", "kept"),
+    [
+        ({}, "1000", "10000", "300000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7", "7", "7"),
+        ({"OMP_WAIT_POLICY": "active"}, None, None, None),
+    ],
 )
 def test_the_users_own_waiting_stands(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None, between_steps: str | None
-) -> None:
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None, between_steps: str | None,
+    kept: str | None,
+) -> None:  # fmt: skip
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -25,3 +30,5 @@ def test_the_users_own_waiting_stands(
     assert os.environ.get("GOMP_SPINCOUNT") == spins
     yield_between_steps()
     assert os.environ.get("GOMP_SPINCOUNT") == between_steps
+    keep_cores()
+    assert os.environ.get("GOMP_SPINCOUNT") == kept

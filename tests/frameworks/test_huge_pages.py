@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gristmill.frameworks.transformers.huge_pages import use_huge_pages
+from gristmill.frameworks.huge_pages import use_huge_pages
 
 _ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 _OF_PROCESS = Path("/proc/self/smaps_rollup")
@@ -35,3 +36,13 @@ def test_memory_that_is_reserved_and_not_used_stays_so() -> None:
     use_huge_pages()
     assert in_large_pages() - before < 16 * 1024
     assert reserved.size == 2**25
+
+
+@offered
+def test_a_region_that_is_named_stays_as_it_is() -> None:
+    values = np.frombuffer(mmap.mmap(-1, 2**27, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
+    values[:] = 1  # 128 MiB that numpy has not asked large pages for
+    use_huge_pages(but=[values.ctypes.data])
+    before = in_large_pages()
+    use_huge_pages()
+    assert in_large_pages() - before > 64 * 1024

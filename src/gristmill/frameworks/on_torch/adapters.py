@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from safetensors import safe_open
@@ -48,6 +48,8 @@ class _Mixed(NamedTuple):
 
 class Adapters(ABC):
     """Those on one model, by name."""
+
+    stacks: ClassVar[bool] = True  # single tokens of several adapters multiply with theirs in one call
 
     def __init__(self, device: torch.device, dtype: torch.dtype) -> None:
         """`dtype`: the model's."""
@@ -96,7 +98,7 @@ class Adapters(ABC):
         singles: list[tuple[Lora, int]] = []
         places: dict[Lora | None, list[int]] = {}
         at = 0
-        mixed = len({lora for lora, tokens in owners if tokens == 1 and lora is not None}) > 1
+        mixed = self.stacks and len({lora for lora, tokens in owners if tokens == 1 and lora is not None}) > 1
         for lora, tokens in owners:
             if mixed and tokens == 1 and lora is not None:
                 singles.append((lora, at))

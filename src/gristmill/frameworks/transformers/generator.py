@@ -16,12 +16,12 @@ from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.drafts import NONE, Draft, Drafts
 from gristmill.frameworks.generation import Emission, Job
+from gristmill.frameworks.huge_pages import use_huge_pages
 from gristmill.frameworks.on_torch.adapter_stack import Lora
 from gristmill.frameworks.sampling import log_softmax
 from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
-from gristmill.frameworks.transformers.huge_pages import use_huge_pages
 from gristmill.frameworks.transformers.packed import pack
 from gristmill.frameworks.transformers.rewriting import rewritten
 from gristmill.frameworks.transformers.rows import Rows

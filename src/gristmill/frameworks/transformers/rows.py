@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gristmill.frameworks.transformers.huge_pages import prefer_huge_pages
+from gristmill.frameworks.huge_pages import prefer_huge_pages
 
 _SHORTEST_STEP = 64
 

@@ -12,8 +12,10 @@ import numpy as np
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
+from gristmill.core.threads import keep_cores
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Grammar, Job
+from gristmill.frameworks.huge_pages import use_huge_pages
 
 _SEQUENCES = 64
 
@@ -52,7 +54,8 @@ class VllmGenerator:
         self._engine = engine
         self._open: dict[str, _Open] = {}  # by the job's number
         self._grammars = grammars
-        self._adapters = Adapters(engine.model_executor.driver_worker.worker.model_runner)
+        self.runner = engine.model_executor.driver_worker.worker.model_runner
+        self._adapters = Adapters(self.runner)
         self._salts: dict[str, str] = {}  # of adapters: a beginning is reused only under the same one
         self._loads = itertools.count(1)
 
@@ -79,6 +82,8 @@ class VllmGenerator:
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise Unprocessable(f"vLLM does not open {manifest.name}: {str(error).strip().splitlines()[-1]}",
                                 field="runtime") from error  # fmt: skip
+        if resources.gpus == 0:
+            use_huge_pages(but=[keys.data_ptr() for keys in made.runner.kv_caches])  # gigabytes take seconds
         return made
 
     @property
@@ -150,6 +155,7 @@ class VllmGenerator:
 
 def _settle(resources: Resources) -> None:
     """vLLM reads these when it is imported."""
+    keep_cores()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"  # the other has no logits processors as ours
     os.environ["VLLM_NO_USAGE_STATS"] = "1"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,12 +31,17 @@ class _Region(NamedTuple):
         return start, max(0, self.stop // _LARGE * _LARGE - start)
 
 
-def use_huge_pages() -> None:
-    """Only large regions in use by more than half: next to no memory is added. Where it cannot be, nothing changes."""
+def use_huge_pages(but: Collection[int] = ()) -> None:
+    """Only large regions in use by more than half: next to no memory is added. Where it cannot be, nothing changes.
+
+    `but`: addresses in regions that stay as they are.
+    """
     if sys.platform != "linux" or not _MAPS.exists():
         return
     for region in _used(_MAPS.read_text()):
         start, length = region.whole
+        if any(region.start <= address < region.stop for address in but):
+            continue
         if length >= _WORTH and _advise(start, length, _HUGEPAGE):
             _advise(start, length, _COLLAPSE)
 
