@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,15 @@ def test_a_killed_controller_is_started_again_and_the_gateway_lives_on(
     assert supervisor.wait(60) == 0
     assert pid_of(home / "controller") is None
     assert pid_of(home / "gateways" / "gw0") is None
+
+
+def test_a_platform_whose_home_is_deleted_ends(supervisor: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    eventually(lambda: pid_of(home / "gateways" / "gw0"), 60)
+    started = processes_of(home)
+    shutil.rmtree(home, ignore_errors=True)  # what lives may write a file again meanwhile
+    assert supervisor.wait(60) == 0
+    eventually(lambda: not any(process.is_running() for process in started), 20, "a process is left")
 
 
 @pytest.mark.parametrize(
