@@ -1,6 +1,6 @@
 """Keeps one controller alive. `python -m gristmill.supervisor --home HOME`.
 
-A file of its own, for it needs a hundredth of what app.py imports: as a part of that, it doubled the time of a start.
+A file of its own, for it needs little of what app.py imports: as a part of that it took a second of each start.
 """
 
 from __future__ import annotations
