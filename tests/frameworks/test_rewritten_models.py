@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import Sampling
 from gristmill.frameworks.generation import Job
 from gristmill.frameworks.transformers.gated import JointGate
@@ -95,6 +96,25 @@ def test_decoding_gives_generates_tokens(family: str) -> None:
         own = plain.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False,
                              eos_token_id=None, pad_token_id=0)  # fmt: skip
         assert given[number] == own[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize(
+    ("family", "told"),
+    [
+        ("lfm2", {"full_attn_idxs": [1]}),
+        ("falcon_h1", {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_head": 16, "mamba_d_state": 16,
+                       "mamba_n_groups": 1, "mamba_chunk_size": 8}),
+        ("minimax", {"num_local_experts": 2}),
+        ("llama4_text", {"attention_chunk_size": 8, "num_local_experts": 2, "intermediate_size_mlp": 96}),
+        ("nemotron", {}),
+        ("bloom", {"n_head": 4, "n_layer": 2}),
+    ],
+)  # fmt: skip
+def test_a_family_that_keeps_more_than_keys_and_values_is_refused(family: str, told: dict[str, Any]) -> None:
+    config = transformers.AutoConfig.for_model(family, **{**SIZES, **told})
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with pytest.raises(Unprocessable, match="keeps more between tokens than keys and values"):
+        TransformersGenerator(model, 256, 2**26)
 
 
 def test_a_module_that_only_looks_like_another_stays() -> None:

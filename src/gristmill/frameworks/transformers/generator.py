@@ -23,6 +23,7 @@ from gristmill.frameworks.sequences import OpenSequence, common
 from gristmill.frameworks.transformers.adapters import Adapters
 from gristmill.frameworks.transformers.causal import load_causal
 from gristmill.frameworks.transformers.packed import pack
+from gristmill.frameworks.transformers.proof import Proof
 from gristmill.frameworks.transformers.rewriting import rewritten
 from gristmill.frameworks.transformers.rows import Rows
 from gristmill.frameworks.transformers.step import NAME, OWN_ATTENTION, Piece, Run, Step, attention
@@ -63,6 +64,7 @@ class TransformersGenerator:
     def __init__(self, model: Any, context_length: int, memory_bytes: int) -> None:
         """`memory_bytes` for keys and values. Raises Unprocessable when the model's attention cannot be replaced."""
         self.context_length = context_length
+        proof = Proof(model, context_length)
         self._model = with_rows(model)
         parameter = next(model.parameters())
         self._device = parameter.device
@@ -74,6 +76,7 @@ class TransformersGenerator:
         if not self._rows.bytes_a_token:
             raise Unprocessable(OWN_ATTENTION, field="architectures")
         self._model = pack(rewritten(self._model))
+        proof.check(self._logits, self._rows)
         self._adapters = Adapters(self._model)
         self._drafts = Drafts(self._step_tokens())
         self._rows.reserve(_FIRST_TOKENS, 0)

@@ -18,7 +18,10 @@ from gristmill.frameworks.transformers.rotation import Rotation
 from gristmill.frameworks.transformers.rows import Places, Rows, evened
 
 NAME = "gristmill_rows"  # of the attention in Transformers' register
-OWN_ATTENTION = "This architecture brings its own attention, which continuous batching cannot replace."
+OWN_ATTENTION = (
+    "This architecture brings its own attention, or keeps more between tokens than keys and values, which continuous "
+    "batching cannot replace: try the runtime vllm."
+)
 _OTHERS = ("indices", "block_indices", "sinks", "position_bias")  # that are told to attention beside Scores' own
 _WORTH_COPYING = 1.5  # a product copies rows of which it needs the beginning: sooner done than one over all of them
 
@@ -157,9 +160,9 @@ def attention(
 ) -> tuple[Tensor, None]:
     """As Transformers' register has it: [1, heads, tokens, width] → [1, tokens, heads, width].
 
-    Raises Unprocessable where a family chooses what is read by rules of its own.
+    Raises Unprocessable where a family does not pass on what it is told, or reads by rules of its own.
     """
-    if any(told.get(name) is not None for name in _OTHERS):
+    if "step" not in told or any(told.get(name) is not None for name in _OTHERS):
         raise Unprocessable(OWN_ATTENTION, field="architectures")
     step: Step = told["step"]
     query, key, value = (one[0].transpose(0, 1) for one in (query, key, value))
