@@ -20,12 +20,12 @@ from tests.running import Platform, platform
 ROUNDS, SECONDS, CONNECTIONS = 3, 6, 32
 
 
-def requests_per_s(running: Platform) -> float:
+def requests_per_s(running: Platform, seconds: int = SECONDS) -> float:
     row = [float(value) for value in load_wine().data[0]]
     tensor = {"name": "features", "datatype": "FP32", "shape": [1, len(row)], "data": row}
     headers = {"authorization": f"Bearer {running.key}", "content-type": "application/json"}
     body = json.dumps({"inputs": [tensor]}).encode()
-    load = wrk(f"{running.inference_url}/v2/models/wine/infer", body, headers, CONNECTIONS, SECONDS)
+    load = wrk(f"{running.inference_url}/v2/models/wine/infer", body, headers, CONNECTIONS, seconds)
     if load.failed:
         raise SystemExit(f"{load.failed} requests failed.")
     return load.requests_per_s

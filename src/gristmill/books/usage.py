@@ -6,6 +6,7 @@ import time
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,6 +24,11 @@ _before_cursor = fault_point("books.before-usage-cursor")
 KIND = "usage.posted"
 _DAY_S = 86_400
 _SUMMED = ("items", "compute_us", "latency_us", "bytes_in", "bytes_out")
+# of each record: an attrgetter takes half the time of a line for each of its names
+_ALIKE = attrgetter("tenant", "endpoint", "model", "key", "operation", "cached", "leases")
+_BEFORE_TOKENS = attrgetter("id", "tenant", "key", "endpoint", "model", "digest", "operation", "status", "happened_at",
+                            *_SUMMED)  # fmt: skip
+_AFTER_EVENT = attrgetter("first_token_us", "per_token_us", "energy_uj", "cached")
 
 
 class Alike(NamedTuple):
@@ -108,14 +114,17 @@ def _grouped(connection: Connection, fresh: Sequence[UsageRecord]) -> dict[Alike
         tenant: rate_cards.boundaries(connection, tenant, rate_cards.PRICE)
         for tenant in sorted({record.tenant for record in fresh})
     }
-    groups: dict[Alike, list[UsageRecord]] = defaultdict(list)
+    groups: dict[tuple[Any, ...], list[UsageRecord]] = defaultdict(list)
     for record in fresh:
         at = record.happened_at
         period = bisect_right(moments[record.tenant], at)
-        alike = Alike(record.tenant, record.endpoint, record.model, record.key, record.operation,
-                      f"{record.status // 100}xx", int(at // _DAY_S), period, record.cached, record.leases)  # fmt: skip
-        groups[alike].append(record)
-    return groups
+        groups[(*_ALIKE(record), record.status // 100, int(at // _DAY_S), period)].append(record)
+    return {_alike(group[0], *alike[-2:]): group for alike, group in groups.items()}
+
+
+def _alike(record: UsageRecord, day: int, period: int) -> Alike:
+    return Alike(record.tenant, record.endpoint, record.model, record.key, record.operation,
+                 f"{record.status // 100}xx", day, period, record.cached, record.leases)  # fmt: skip
 
 
 def _event(alike: Alike, group: Sequence[UsageRecord], id_: str) -> Event:
@@ -123,14 +132,15 @@ def _event(alike: Alike, group: Sequence[UsageRecord], id_: str) -> Event:
     for record in group:
         for kind, number in record.tokens.items():
             tokens[kind] += number
-    first, last = min(record.happened_at for record in group), max(record.happened_at for record in group)
+    times = [record.happened_at for record in group]
+    first, last = min(times), max(times)
     payload: dict[str, Any] = {
         "endpoint": alike.endpoint, "model": alike.model, "key": alike.key, "operation": alike.operation,
         "status": alike.status, "requests": len(group), "first_at": first, "last_at": last, "tokens": dict(tokens),
     }  # fmt: skip
     if alike.cached:
         payload["cached"] = True
-    payload |= {name: sum(getattr(record, name) for record in group) for name in _SUMMED}
+    payload |= {name: sum(map(attrgetter(name), group)) for name in _SUMMED}
     return Event(id_, alike.tenant, KIND, payload, last)
 
 
@@ -145,12 +155,7 @@ def _used(connection: Connection, event: Event, alike: Alike) -> dict[tuple[str,
 
 def _row(record: UsageRecord, event: str) -> tuple[Any, ...]:
     tokens = msgspec.json.encode(record.tokens).decode() if record.tokens else "{}"
-    return (
-        record.id, record.tenant, record.key, record.endpoint, record.model, record.digest, record.operation,
-        record.status, record.happened_at, record.items, record.compute_us, record.latency_us, record.bytes_in,
-        record.bytes_out, tokens, event, record.first_token_us, record.per_token_us, record.energy_uj,
-        record.cached,
-    )  # fmt: skip
+    return (*_BEFORE_TOKENS(record), tokens, event, *_AFTER_EVENT(record))
 
 
 def _cursor(source: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -37,11 +38,15 @@ def insert_usage(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Non
 
 
 def stored_usage(connection: Connection, ids: Sequence[str]) -> list[Row]:
-    found: list[Row] = []
-    for start in range(0, len(ids), _IDS_A_STATEMENT):
-        part = ids[start : start + _IDS_A_STATEMENT]
-        found += rows_of(connection, select(usage).where(usage.c.id.in_(part)))
-    return found
+    """Those of the records that are stored already: none, as a rule, which one statement for all of them tells."""
+    given = "unnest(%s::text[]) AS given (value)"
+    values: Any = list(ids)
+    if connection.dialect.name == "sqlite":
+        given, values = "json_each(?)", msgspec.json.encode(ids).decode()
+    found = connection.exec_driver_sql(f"SELECT usage.id FROM {given} JOIN usage ON usage.id = value", (values,))
+    stored = list(found.scalars())
+    parts = (stored[start : start + _IDS_A_STATEMENT] for start in range(0, len(stored), _IDS_A_STATEMENT))
+    return [row for part in parts for row in rows_of(connection, select(usage).where(usage.c.id.in_(part)))]
 
 
 def cursor(connection: Connection, name: str) -> int:

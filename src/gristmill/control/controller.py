@@ -21,6 +21,7 @@ from gristmill.core.faults import fault_point
 from gristmill.engines.protocol import Engine
 
 logger = logging.getLogger(__name__)
+_CALM_S = 5.0  # between two looks at everything while nothing moves: each costs 5 ms and more
 REPLICAS_GO_WITHIN_S = 10.0  # once no gateway is left, all that was asked is answered
 _before_act = fault_point("controller.before-act")
 _after_act = fault_point("controller.after-act")
@@ -37,6 +38,7 @@ class Controller:
         self._shipper = Shipper(platform, self._gateways, self._leases)
         self._daily = Daily(platform)
         self._idle_capacity = IdleCapacity(platform)
+        self._calm = False  # after the last look: nothing moves and nothing is missing
 
     def run(self) -> None:
         """Until the platform is told to stop, and everything has ended."""
@@ -44,9 +46,9 @@ class Controller:
         self._shipper.start()
         self._platform.observed.inference_url = self._gateways.url
         while not self._platform.stopping.is_set():
+            self._calm = False
             self._safely(self.step)
-            self._platform.woken.wait(self._platform.settings.reconcile_interval_s)
-            self._platform.woken.clear()
+            self._rest()
         self._stop()
 
     def step(self) -> None:
@@ -62,6 +64,19 @@ class Controller:
         self._safely(self._daily.step)
         self._safely(self._idle_capacity.step)
         self._observe()
+        parts = self._gateways, self._replicas, self._scheduler
+        self._calm = pushed and not decided and all(part.calm() for part in parts)
+
+    def _rest(self) -> None:
+        """Until something is to be done. What is wanted wakes at once; where all is as wanted, only whether it still
+        lives is looked at every time, and the database now and then (a rate may begin to hold, a period be full)."""
+        interval_s = self._platform.settings.reconcile_interval_s
+        until = time.monotonic() + (_CALM_S if self._calm else 0.0)
+        while not self._platform.woken.wait(interval_s) and time.monotonic() < until:
+            if not (self._gateways.calm() and self._replicas.calm()):
+                break
+            self._observe()
+        self._platform.woken.clear()
 
     def _safely(self, act: Callable[[], None]) -> None:
         try:

@@ -83,6 +83,12 @@ class Gateways:
                 logger.warning("gateway %s does not answer: killed", spec.id)
                 self._engine.kill(folder)
 
+    def calm(self) -> bool:
+        """Whether all live and answer."""
+        return len(self._heard) == len(self.specs) and all(
+            heard.answers() and self.alive(gateway) for gateway, heard in self._heard.items()
+        )
+
     def documents(self) -> list[dict[str, object]]:
         """For the status."""
         documents = []

@@ -34,6 +34,10 @@ class Heard(Generic[Answer]):
         """Seconds of asking since the last answer, or since asking began."""
         return self._silent_s + self._passed(time.monotonic())
 
+    def answers(self) -> bool:
+        """Whether it did when it was asked last."""
+        return self.answer is not None and self.silent_s() < _EVERY_S + _TIMEOUT_S
+
     def forget(self) -> None:
         """Of a process that was started anew: its answers begin again."""
         self.answer = None

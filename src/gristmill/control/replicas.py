@@ -40,6 +40,7 @@ class Replicas:
         self._unpacker = ThreadPoolExecutor(2, "unpack")  # gigabytes take a while: the look at everything else goes on
         self._unpacking: dict[str, Future[object]] = {}  # by digest
         self._unreadable: set[str] = set()  # digests of adapters whose stored content is corrupt
+        self._ready: set[str] = set()  # of the last look
         self._wanted: dict[tuple[str, str, str], tuple[AdapterRef, ...]] = {}  # by tenant, endpoint, digest
 
     def add(self, endpoint: Endpoint) -> None:
@@ -78,8 +79,16 @@ class Replicas:
                 self._fail(replica, error.message)
             except GristmillError as error:  # a full disk, a database that is away: it may be better soon
                 logger.warning("replica %s is tried again: %s", replica.id, error.message)
+        self._ready = {replica.id for replica in live if replica.state == "ready"}
         self._periods.step(live, {name: heard.answer for name, heard in self._heard.items()})
         self._forget({replica.id for replica in live})
+
+    def calm(self) -> bool:
+        """Whether all that were looked at live, are ready and answer."""
+        return self._ready == self._heard.keys() and all(
+            heard.answers() and self._engine.alive(str(self._platform.settings.replicas / replica))
+            for replica, heard in self._heard.items()
+        )
 
     def terminate(self) -> None:
         """At the platform's stop: every replica drains, none is started."""

@@ -39,6 +39,7 @@ class Scheduler:
         self._following: dict[str, Following] = {}
         self._told: dict[str, float] = {}  # runs that were sent SIGTERM, and when
         self._written: dict[str, float] = {}  # when a run's progress was last written down
+        self._runs = 0  # that were open at the last look
         self._code = version("gristmill")
 
     def step(self) -> None:
@@ -47,12 +48,17 @@ class Scheduler:
             if run.state != RunState.queued:
                 self._guarded(self._follow, run)
         runs = self._open()
+        self._runs = len(runs)
         with self._platform.database.read() as connection:
             replicas = [replica.granted for replica in records.live_replicas(connection)]
         queued = [run for run in runs if run.state == RunState.queued]
         running = [run.granted for run in runs if run.state != RunState.queued]
         for run in admissible(queued, running, replicas, capacity(self._platform.settings)):
             self._guarded(self._start, run)
+
+    def calm(self) -> bool:
+        """Whether no run waits or runs."""
+        return not self._runs
 
     def drain(self) -> None:
         """SIGTERM to every run, and wait: each saves a checkpoint and is queued again for the next start."""

@@ -132,7 +132,7 @@ class ResourceUse(msgspec.Struct, frozen=True):
         return None if self.energy.value is None or self.cpu_s <= 0 else self.energy.value / self.cpu_s
 
 
-class UsageRecord(msgspec.Struct, frozen=True, array_like=True):
+class UsageRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one request used. Its id is the request's own: posted twice, it counts once."""
 
     id: str

@@ -29,6 +29,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self._sqlite = url.startswith("sqlite")
         self._writing = threading.RLock()
+        self.commits = 0  # of this process, which alone writes: while it stands still there is nothing new to read
         if self._sqlite and (path := url.partition(":///")[2]):
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         self._engine = _sqlite_engine(url) if self._sqlite else create_engine(url, pool_pre_ping=True)
@@ -62,6 +63,7 @@ class Database:
         if not self._sqlite:
             with _said(), self._engine.begin() as connection:
                 yield connection
+            self.commits += 1
             return
         with _said(), self._writing, self._engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -71,6 +73,7 @@ class Database:
                 connection.rollback()
                 raise
             connection.commit()
+            self.commits += 1
 
     def close(self) -> None:
         self._engine.dispose()

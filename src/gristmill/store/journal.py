@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
+from zlib import crc32
 
 import msgspec
 
@@ -21,7 +23,9 @@ from gristmill.core.types import UsageRecord
 
 _FRAME = struct.Struct("<II")  # payload bytes, crc32 of the payload
 _OFFSET_BITS = 40
+_SUFFIX = ".journal"
 _MAX_RECORD_BYTES = 2**20
+_PIECE_BYTES = 2 * _MAX_RECORD_BYTES
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(UsageRecord).decode
 _before_append = fault_point("journal.before-append")
@@ -82,14 +86,19 @@ def read_records(folder: Path, position: int, limit: int) -> tuple[list[UsageRec
     for number in [number for number in _segments(folder) if number >= position >> _OFFSET_BITS]:
         offset = position & ((1 << _OFFSET_BITS) - 1) if number == position >> _OFFSET_BITS else 0
         with (folder / _name(number)).open("rb") as file:
-            file.seek(offset)
-            while len(records) < limit and (payload := _payload(file.read(_FRAME.size), file.read)) is not None:
+            for payload in islice(_payloads(file, offset), limit - len(records)):
                 records.append(_decode(payload))
                 offset += _FRAME.size + len(payload)
         position = number << _OFFSET_BITS | offset
         if len(records) == limit:
             break
     return records, position
+
+
+def stored_bytes(folder: Path) -> int:
+    """Of all its segments: what is posted goes with `prune`."""
+    with os.scandir(folder) as files:
+        return sum(file.stat().st_size for file in files if file.name.endswith(_SUFFIX))
 
 
 def prune(folder: Path, position: int) -> None:
@@ -101,22 +110,36 @@ def prune(folder: Path, position: int) -> None:
 
 def _framed(record: UsageRecord) -> bytes:
     payload = _encode(record)
-    return _FRAME.pack(len(payload), zlib.crc32(payload)) + payload
+    return _FRAME.pack(len(payload), crc32(payload)) + payload
 
 
-def _payload(prefix: bytes, read: Callable[[int], bytes]) -> bytes | None:
-    if len(prefix) < _FRAME.size:
+def _payloads(file: BinaryIO, offset: int) -> Iterator[memoryview]:
+    """Of the whole frames from `offset` on. Read by the piece: two calls a record took longer than what they read."""
+    while True:
+        file.seek(offset)
+        piece = memoryview(file.read(_PIECE_BYTES))
+        begin = 0
+        while (payload := _payload(piece, begin)) is not None:
+            yield payload
+            begin += _FRAME.size + len(payload)
+        if not begin:  # the end, or a torn frame: every whole one fits into a piece
+            return
+        offset += begin
+
+
+def _payload(piece: memoryview, begin: int) -> memoryview | None:
+    if len(piece) - begin < _FRAME.size:
         return None
-    length, checksum = _FRAME.unpack(prefix)
+    length, checksum = _FRAME.unpack_from(piece, begin)
     if length > _MAX_RECORD_BYTES:
         return None
-    payload = read(length)
-    return payload if len(payload) == length and zlib.crc32(payload) == checksum else None
+    payload = piece[begin + _FRAME.size : begin + _FRAME.size + length]
+    return payload if len(payload) == length and crc32(payload) == checksum else None
 
 
 def _segments(folder: Path) -> list[int]:
-    return sorted(int(path.stem) for path in folder.glob("*.journal") if path.stem.isdigit())
+    return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
 
 
 def _name(number: int) -> str:
-    return f"{number:08d}.journal"
+    return f"{number:08d}{_SUFFIX}"

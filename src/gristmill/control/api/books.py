@@ -68,6 +68,7 @@ def set_rate(rate: Rate, here: Here, by: Developer) -> Json:
             valid_to=None if rate.valid_to is None else begin(rate.valid_to, "valid_to"),
             known_from=now,
         )
+    here.wake()  # gateways reserve by it
     return Json(made, status_code=201)
 
 
