@@ -41,6 +41,42 @@ def _raise(error: Exception) -> None:
         (["books", "inherit", "a@1", "--from", "b@1", "--share", "2"], "more than 0 and at most 1"),
         (["books", "services", "--name", "a", "--amount", "-3USD", "--on", "team"], "negative"),
         (["books", "hours", "--who", "a", "--hours", "1", "--on", "team", "--at", "soon"], "not a time"),
+        (["books", "hours", "--who", "a", "--hours", "nan", "--on", "team"], "hours are a number from 0 to 1,000,000"),
+        (["books", "hours", "--who", " ", "--hours", "1", "--on", "team"], "it is empty: write a name"),
+        (["books", "services", "--name", "", "--amount", "3USD", "--on", "team"], "it is empty: write a name"),
+        (["books", "services", "--name", "a", "--amount", "3USD", "--on", "team", "--calls", "inf"], "calls are"),
+        (["books", "report", "cost", "--from", "2026-12", "--to", "2026-01"], "lies before --from 2026-12"),
+        (["books", "report", "cost", "--picture", "cost.gif"], "neither"),
+        (
+            ["books", "rates", "--item", "x", "--unit", "kwh", "--price", "1USD", "--card", "visa"],
+            "'visa' is not one of",
+        ),
+        (
+            [
+                "books",
+                "rates",
+                "--item",
+                "x",
+                "--unit",
+                "kwh",
+                "--price",
+                "1USD",
+                "--from",
+                "2026-05",
+                "--to",
+                "2026-04",
+            ],
+            "lies before",
+        ),
+        (["books", "set-budget", "nowhere", "12USD"], "none of tenant, key:ID"),
+        (["books", "remove-budget", "model:"], "none of tenant, key:ID"),
+        (["books", "allocate", "--on", "model:a", "--weight", "1", "--weight", "2"], "there are 2 and 1"),
+        (["books", "write-down", "a@1", "--method", "straight-line"], "needs --days"),
+        (["books", "write-down", "a@1", "--method", "units-of-production", "--days", "3"], "takes no --days"),
+        (["books", "write-down", "a@1", "--method", "straight-line", "--days", "nan"], "days are a number"),
+        (["forecast", "digits", "--budget", "much"], "is not an amount of money"),
+        (["forecast", "--csv", ".", "--x", "N,D", "--y", "loss"], "is a directory"),
+        (["forecast", "--csv", __file__, "--x", "N,N", "--y", "loss"], "each should be another column"),
         (["forecast", "digits", "--at", "rows=many"], "no NAME=NUMBER"),
         (["forecast", "digits", "--target", "accuracy"], "no NAME=NUMBER"),
         (["forecast", "digits", "--inputs", "luck"], "luck"),
@@ -56,6 +92,32 @@ def test_bad_arguments_exit_2_and_say_which(
     assert output.out == ""
     assert says in output.err
     assert len(output.err.splitlines()) == 1
+
+
+_WINE = "name: wine\ntask: tabular-classification\n"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [
+        ("", "empty or not a mapping"),
+        ("name: [\n", "not valid YAML in line 2"),
+        ("dataset: wine@1\n", "write the dataset as data: {dataset: wine@1}"),
+        (_WINE + "data: wine@1\n", "write the dataset as data: {dataset: wine@1}"),
+        (_WINE + "data: {dataset: wine}\narchitecture: mlp\n", "should hold fields: name"),
+        (_WINE + "data: {dataset: wine}\narchitecture: {name: cnn}\n", "cnn is for image-classification"),
+        (_WINE + "data: {dataset: wine}\narchitecture: {name: mlp}\ntraining: {epochs: -3}\n", "training.epochs is -3"),
+        ("name: wine\ntask: wines\ndata: {dataset: wine}\narchitecture: {name: mlp}\n", "not wines"),
+    ],
+)
+def test_a_recipe_that_is_wrong_in_itself_exits_2_before_anybody_is_asked(
+    home: Path, recipe: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / "wine.yaml").write_text(recipe)
+    assert run(["train", str(home / "wine.yaml")]) == 2
+    sentence = capsys.readouterr().err
+    assert says in sentence
+    assert len(sentence.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

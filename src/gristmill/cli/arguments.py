@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -13,14 +15,21 @@ from gristmill.core.money import parse_money
 from gristmill.core.periods import begin, month
 
 
+@contextmanager
+def stated() -> Iterator[None]:
+    """What is wrong in here the arguments alone show: it exits 2."""
+    try:
+        yield
+    except GristmillError as error:
+        raise typer.BadParameter(error.message) from None
+
+
 def checked(check: Callable[[str], Any]) -> Callable[[str], str]:
     """A parser that keeps the text and turns `check`'s error into one of the command line."""
 
     def parse(text: str) -> str:
-        try:
+        with stated():
             check(text)
-        except GristmillError as error:
-            raise typer.BadParameter(error.message) from None
         return text
 
     return parse
@@ -53,6 +62,35 @@ def assignment(example: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def number(what: str, most: float = math.inf) -> Callable[[str], float]:
+    """A parser of numbers from 0 to `most`; nan and inf are none."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and 0 <= value <= most):
+            end = f"to {most:,.0f}" if math.isfinite(most) else "on"
+            raise typer.BadParameter(f"{what} are a number from 0 {end}, and {text!r} is none.")
+        return value
+
+    return parse
+
+
+def name(text: str) -> str:
+    """Raises BadParameter where nothing stands."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty: write a name.")
+    return text
+
+
+def in_order(since: str | None, until: str | None) -> None:
+    """Raises BadParameter where --to is before --from."""
+    if since is not None and until is not None and begin(until, "to") < begin(since, "from"):
+        raise typer.BadParameter(f"--to {until} lies before --from {since}: give a later day.")
 
 
 def replica_count(text: str) -> int | str:

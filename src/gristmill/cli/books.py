@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from gristmill.cli import books_budgets, books_costing, books_inputs
-from gristmill.cli.arguments import checked, moment_parser, month_parser
+from gristmill.cli.arguments import checked, in_order, moment_parser, month_parser
 from gristmill.cli.books_views import check_view, entries_view, invoice_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
@@ -19,7 +19,6 @@ from gristmill.cli.output import AsJson, show
 from gristmill.core.prices import parse_grams, parse_price, parse_proposal
 from gristmill.core.reports import Breakdown, ReportName
 
-_EMISSIONS = "emissions"  # the card whose prices are grams
 app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.", add_completion=False)
 for command in (
     books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
@@ -33,6 +32,13 @@ class ExportTable(StrEnum):
     postings = "postings"
     usage = "usage"
     events = "events"
+
+
+class Card(StrEnum):
+    cost = "cost"
+    price = "price"
+    emissions = "emissions"  # whose prices are grams
+    exchange = "exchange"
 
 
 class ReportFormat(StrEnum):
@@ -113,9 +119,11 @@ def report(
                "by": by, "propose": propose or None}  # fmt: skip
     if form == ReportFormat.parquet and output is None:
         raise typer.BadParameter("Parquet is not for a terminal: name a file with --output.")
+    form_of_picture = None if picture is None else _picture_format(picture)
+    in_order(since, until)
     with connect() as client:
         if picture is not None:
-            picture.write_bytes(client.books.report_as(name, _picture_format(picture), **filters))
+            picture.write_bytes(client.books.report_as(name, str(form_of_picture), **filters))
         if form in (ReportFormat.csv, ReportFormat.parquet) and not as_json:
             _put(client.books.report_as(name, form, **filters), output)
             return
@@ -149,7 +157,7 @@ def rates(
     item: Annotated[str | None, typer.Option(help="Set this item's price, as in compute.cpu.")] = None,
     price: Annotated[str | None, typer.Option(help="The price of one unit, as in 0.05USD.")] = None,
     unit: Annotated[str | None, typer.Option(help="The unit, as in core_hour.")] = None,
-    card: Annotated[str, typer.Option(help="The rate card: cost, price, emissions, exchange.")] = "cost",
+    card: Annotated[Card, typer.Option(help="The rate card: cost, price, emissions, exchange.")] = Card.cost,
     valid_from: Annotated[
         str | None,
         typer.Option("--from", metavar="DAY", help="Valid from then on; from now on otherwise.", parser=moment_parser),
@@ -164,11 +172,12 @@ def rates(
     """List the rates, or set one with --item, --price and --unit; old rates keep their time."""
     if (item is None, price is None, unit is None) not in ((True,) * 3, (False,) * 3):
         raise typer.BadParameter("--item, --price and --unit belong together.")
+    in_order(valid_from, valid_to)
     if price is not None:
-        checked(parse_grams if card == _EMISSIONS else parse_price)(price)
+        checked(parse_grams if card == Card.emissions else parse_price)(price)
     with connect() as client:
         document: Any = (
-            client.books.set_rate(card=card, item=item, unit=unit, price=price, note=note, valid_from=valid_from,
+            client.books.set_rate(card=str(card), item=item, unit=unit, price=price, note=note, valid_from=valid_from,
                                   valid_to=valid_to) if item else client.books.rates()
         )  # fmt: skip
     show(document, as_json, rates_view)

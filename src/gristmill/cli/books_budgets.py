@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import typer
@@ -12,7 +13,19 @@ from gristmill.cli.formats import utc
 from gristmill.cli.output import AsJson, Fields, show, table
 from gristmill.core.budgets import BudgetPeriod
 
-Place = Annotated[str, typer.Argument(help="tenant, key:ID, project:NAME, model:NAME or endpoint:NAME.")]
+_PLACE = re.compile(r"tenant|(key|project|model|endpoint):.+")
+
+
+def _place(text: str) -> str:
+    if not _PLACE.fullmatch(text):
+        raise typer.BadParameter(f"{text!r} is none of tenant, key:ID, project:NAME, model:NAME, endpoint:NAME.")
+    return text
+
+
+Place = Annotated[
+    str,
+    typer.Argument(metavar="PLACE", help="tenant, key:ID, project:NAME, model:NAME or endpoint:NAME.", parser=_place),
+]
 
 
 def set_budget(

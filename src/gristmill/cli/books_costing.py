@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from gristmill.cli.arguments import Version, checked, moment_parser, reference_parser
+from gristmill.cli.arguments import Version, checked, moment_parser, number, reference_parser
 from gristmill.cli.books_views import rows_view
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show
@@ -40,6 +40,8 @@ def allocate(
     as_json: AsJson = False,
 ) -> None:
     """Spread shared cost over those who share it; the parts sum to it exactly."""
+    if weight and len(weight) != len(on or []):
+        raise typer.BadParameter(f"One --weight belongs to each --on: there are {len(weight)} and {len(on or [])}.")
     with connect() as client:
         document = client.books.allocate(pool, str(spread), on=on, weights=weight, metric=metric)
     show(document, as_json, _allocated)
@@ -49,10 +51,16 @@ def write_down(
     version: Version,
     method: Annotated[Method, typer.Option(help="By what the version serves, by time, or with a half-life.")],
     units: Annotated[int | None, typer.Option(min=1, help="All units that it is expected to serve.")] = None,
-    days: Annotated[float | None, typer.Option(min=0.0, max=999_999, help="Of its life, or of its half-life.")] = None,
+    days: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="Of its life, or of its half-life.", parser=number("days", most=999_999)),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Choose how a version's cost is written down from now on."""
+    if (days is None) != (method == Method.units_of_production):
+        needed = "takes no --days" if days is not None else "needs --days: of its life, or of its half-life"
+        raise typer.BadParameter(f"The method {method} {needed}.")
     with connect() as client:
         document = client.books.write_down(version, str(method), units=units, days=days)
     show(document, as_json, lambda _: f"{version} is written down by {method} from now on.")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli.arguments import Amount, moment_parser, money_parser
+from gristmill.cli.arguments import Amount, moment_parser, money_parser, name, number
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show
 
@@ -28,8 +28,10 @@ class What(StrEnum):
 
 
 def hours(
-    who: Annotated[str, typer.Option(help="Who worked: a team, a role, a person.")],
-    hours: Annotated[float, typer.Option(min=0.0, max=1e6, help="How many hours.")],
+    who: Annotated[str, typer.Option(metavar="NAME", help="Who worked: a team, a role, a person.", parser=name)],
+    hours: Annotated[
+        float, typer.Option(metavar="NUMBER", help="How many hours.", parser=number("hours", most=1_000_000))
+    ],
     on: On,
     rate: Annotated[
         str | None,
@@ -48,18 +50,23 @@ def hours(
 
 
 def services(
-    name: Annotated[str, typer.Option(help="Which service, as in search-api.")],
+    service: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Which service, as in search-api.", parser=name)
+    ],
     amount: Amount,
     on: On,
-    calls: Annotated[float | None, typer.Option(min=0.0, help="How many calls, where somebody counted.")] = None,
+    calls: Annotated[
+        float | None,
+        typer.Option(metavar="NUMBER", help="How many calls, where somebody counted.", parser=number("calls")),
+    ] = None,
     at: At = None,
     id_: Id = None,
     as_json: AsJson = False,
 ) -> None:
     """Enter a service that was bought: calls of an API, a licence."""
     with connect() as client:
-        document = client.books.buy_service(name, amount, on, calls=calls, at=at, id=id_)
-    show(document, as_json, lambda _: f"{amount} of {name} on {on} are in the books.")
+        document = client.books.buy_service(service, amount, on, calls=calls, at=at, id=id_)
+    show(document, as_json, lambda _: f"{amount} of {service} on {on} are in the books.")
 
 
 def data(

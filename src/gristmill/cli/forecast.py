@@ -40,7 +40,9 @@ def forecast(
         typer.Option(help="An input: rows, parameters, passes, search, people; all but people otherwise."),
     ] = None,
     plan: Annotated[Path | None, typer.Option(help="Write the recipes of the runs that would decide here.")] = None,
-    data: Annotated[Path | None, typer.Option("--csv", exists=True, help="Runs from elsewhere, one a line.")] = None,
+    data: Annotated[
+        Path | None, typer.Option("--csv", exists=True, dir_okay=False, help="Runs from elsewhere, one a line.")
+    ] = None,
     x: Annotated[
         str | None, typer.Option(help="Columns of the inputs, as in N,D, or formulas of columns: N,D=C/(6*N).")
     ] = None,
@@ -102,8 +104,10 @@ def _none_of_a_csv(**options: Any) -> None:
 def _question(data: Path, x: str, y: str, at: list[str], costs: list[str], unique: str | None) -> dict[str, Any]:
     """The request body of a CSV's forecast. Raises Unprocessable naming what cannot be read."""
     wanted = [name.strip() for name in x.split(",")]
-    columns = forecast_table.columns(data, [*wanted, y, *([unique] if unique else [])])
     names = [label(name) for name in wanted]
+    if len({*names, label(y)}) <= len(names):
+        raise typer.BadParameter(f"--x and --y name {', '.join([*names, label(y)])}: each should be another column.")
+    columns = forecast_table.columns(data, [*wanted, y, *([unique] if unique else [])])
     asked: dict[str, Any] = {"columns": columns, "x": names, "y": label(y), "costs": [_cost(one) for one in costs]}
     asked["at"] = dict(map(parse_figure, at))
     return asked | ({"unique": label(unique), "seen": names[-1]} if unique else {})

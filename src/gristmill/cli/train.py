@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Group, RenderableType
 
-from gristmill.cli.arguments import assignment, split
+from gristmill.cli.arguments import assignment, split, stated
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import money
 from gristmill.cli.live import watch as watch_live
@@ -36,7 +36,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train a version from a recipe. Without --watch the run is queued and the command returns."""
-    wanted = parse_recipe(set_fields(_mapping(recipe), changes or []))
+    with stated():
+        wanted = parse_recipe(set_fields(_mapping(recipe), changes or []))
     with connect() as client:
         document = client.runs.train(wanted.model_dump(mode="json"), priority=priority, folder=recipe.parent)
         if watch:

@@ -307,12 +307,16 @@ def _place(location: Sequence[int | str]) -> str:
 
 
 def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
+    found = error.errors()
+    # a name that is none comes first: what is lacking may stand under it
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     place = _place(first["loc"])
     if first["type"] == "extra_forbidden":
         known = _fields_at(first["loc"][:-1])
         near = difflib.get_close_matches(str(first["loc"][-1]), known, 1, 0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+        if place == "dataset":
+            hint = _as_data(first.get("input"))
         return f"The recipe has no field {place!r}: {hint}"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "missing":
@@ -320,8 +324,17 @@ def _sentence(error: ValidationError) -> str:
     if not place:
         return f"The recipe contradicts itself: {message}."
     given = first.get("input")
+    if place == "data":
+        return f"The recipe's data is {given!r}: {_as_data(given)}"
+    if first["type"] == "model_type":
+        return f"The recipe's {place} is {given!r}, but should hold fields: {', '.join(_fields_at(first['loc']))}."
     expected = message.removeprefix("Input ")
     return f"The recipe's {place} is {given!r}, but {expected}."
+
+
+def _as_data(given: object) -> str:
+    name = given if isinstance(given, str) and given else "NAME"
+    return f"write the dataset as data: {{dataset: {name}}}."
 
 
 def _fields_at(location: Sequence[int | str]) -> list[str]:
