@@ -210,7 +210,7 @@ def test_a_recipe_that_contradicts_itself_is_told_before_a_run(
 ) -> None:
     (tmp_path / "waves.yaml").write_text(yaml.safe_dump(RECIPE))
     told = served.cli("train", str(tmp_path / "waves.yaml"), "--set", change, check=False)
-    assert told.returncode == 1
+    assert told.returncode == 2
     assert says in told.stderr
     assert told.stderr.count("\n") == 1
 
