@@ -2,9 +2,9 @@
 for less than a step each.
 
 A token that is drawn from the model at its place anew, and kept only while it is the guess, leaves every answer as it
-would have been. (Leviathan, Kalman, Matias, ICML 2023, "Fast Inference from Transformers via Speculative Decoding";
-guesses out of the prompt: Saxena 2023, "Prompt Lookup Decoding"; out of earlier answers too: Oliaro et al., NeurIPS
-2025, "SuffixDecoding". Found as Ziv and Lempel 1977 find the longest match: by its last tokens.)
+would have been but for rounding. (Leviathan, Kalman, Matias, ICML 2023, "Fast Inference from Transformers via
+Speculative Decoding"; guesses out of the prompt: Saxena 2023, "Prompt Lookup Decoding"; out of earlier answers too:
+Oliaro et al., NeurIPS 2025, "SuffixDecoding". Found as Ziv and Lempel 1977 find the longest match: by its last tokens.)
 """
 
 from __future__ import annotations
