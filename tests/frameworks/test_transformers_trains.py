@@ -98,12 +98,14 @@ def test_an_encoder_learns_under_a_new_head_and_its_version_names_its_base(undis
     assert manifest.signature.labels[int(outputs["probabilities"].argmax())] == "good"
 
 
-def test_a_run_that_died_in_mid_epoch_ends_with_the_same_weights(
-    rig: Rig, texts: DatasetRef, encoder: VersionRef, undisturbed: Path
+@pytest.mark.parametrize("saved", [3, 26, 27, 28])  # an epoch has 27 steps
+def test_a_run_that_died_at_any_step_ends_with_the_same_weights(
+    rig: Rig, texts: DatasetRef, encoder: VersionRef, undisturbed: Path, saved: int
 ) -> None:
-    folder = rig.prepare("died", texts, ON_A_BASE, base=encoder)
-    assert finish(folder, "checkpoint.after-save:3") is None
-    found = finish(rig.prepare("died", texts, ON_A_BASE, attempt=2, base=encoder))
+    folder = rig.prepare(f"died-{saved}", texts, ON_A_BASE, base=encoder, checkpoint_every_s=0.0)
+    assert finish(folder, f"checkpoint.after-save:{saved}") is None
+    assert max(path.stem for path in (folder / "checkpoints").iterdir()) == f"step-{saved:010d}"
+    found = finish(rig.prepare(f"died-{saved}", texts, ON_A_BASE, attempt=2, base=encoder))
     assert found is not None
     whole = result(undisturbed)
     assert whole is not None

@@ -131,8 +131,8 @@ class Course:
         if now - self._told_at >= _METRICS_EVERY_S:
             self._told_at = now
             self._metric({"train/loss": self._train_loss()})
-        if now - self._saved_at >= self._save_after_s():
-            self._save()
+        if self.progress.place < self.steps_per_epoch:  # after the epoch's last step `end_epoch` saves
+            self._save_when_due()
 
     def end_epoch(self) -> None:
         progress = self.progress
@@ -142,6 +142,7 @@ class Course:
         progress.place = 0
         self._learner.forget_loss()
         self._stop_early()
+        self._save_when_due()
 
     def end(self) -> None:
         """Save what was reached; then the best epoch's weights and metrics, where there is early stopping."""
@@ -193,10 +194,11 @@ class Course:
         rate = {"learning_rate": self.learning_rate(max(0, step - 1))}
         self._watcher.metric(step, step / self.steps_per_epoch, values | rate, self.total_steps)
 
-    def _save_after_s(self) -> float:
+    def _save_when_due(self) -> None:
         """As often as asked for; where saving is slow, down to a tenth of that."""
         every = self._job.checkpoint_every_s
-        return min(max(every, self._save_took_s / _SAVING_SHARE), 10 * every)
+        if time.monotonic() - self._saved_at >= min(max(every, self._save_took_s / _SAVING_SHARE), 10 * every):
+            self._save()
 
     def _save(self) -> None:
         began = time.monotonic()
