@@ -6,6 +6,7 @@ A file of its own, for it needs little of what app.py imports: as a part of that
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import psutil
 
 from gristmill.core import log
 from gristmill.core.errors import GristmillError
-from gristmill.core.processes import claim
+from gristmill.core.processes import claim, living
 from gristmill.core.settings import Settings, load_settings
 
 REFUSED = 2  # exit status of a controller that must not be started again: its settings are wrong
@@ -51,6 +52,8 @@ def supervise(settings: Settings) -> int:
         began = time.monotonic()
         child = subprocess.Popen([sys.executable, "-m", "gristmill.app", "--home", settings.home])
         status = _ended(child, own)
+        if status == 0 and living(settings.controller_folder) is None:
+            shutil.rmtree(settings.sockets, ignore_errors=True)  # may stand outside the home: see Settings.sockets
         if status in (0, REFUSED) or stopping.is_set():
             return REFUSED if status == REFUSED else 0
         wait_s = RESTART_AFTER_S if time.monotonic() - began > 10 else min(LONGEST_WAIT_S, wait_s * 2)

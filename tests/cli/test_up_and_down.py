@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gristmill.core.settings import Settings
 from tests.running import Platform, free_port
 
 
@@ -33,8 +34,10 @@ def test_up_keeps_its_ports_says_when_it_is_up_already_and_down_ends_every_proce
     other = stopped.cli("up", "--inference-port", str(free_port()), check=False)
     assert (other.returncode, "gristmill down" in other.stderr) == (1, True)
     assert stopped.json("status")["state"] == "ready"
+    sockets = Settings(home=str(stopped.home)).sockets
+    assert sockets.is_dir()
     assert stopped.json("down")["stopped"] > 0
-    assert stopped.processes() == []
+    assert (stopped.processes(), sockets.exists()) == ([], False)
     assert stopped.json("down") == {"state": "down", "stopped": 0}
 
 
