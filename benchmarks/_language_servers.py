@@ -19,57 +19,63 @@ from typing import Any, NamedTuple
 
 import httpx2
 from benchmarks._language import GGUF
-from tests.running import Platform, eventually, free_port
+from tests.running import free_port, platform
 
 from gristmill.control.runtime_install import ENVIRONMENT, READY
 
 CORES, MEMORY_GIB, CONTEXT = 2, 4, 2048
-_TO_LOAD_S = 300
-_VLLM_S = 900  # to install
+_TO_LOAD_S = 600
 
 
 class Server(NamedTuple):
-    """Where, with which key and model name."""
+    """Where, with which key and model name, and what computes."""
 
     url: str
     key: str
     model: str
+    runtime: str = ""
+    group: int | None = None  # of processes, of a peer
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """A peer runs only meanwhile: none takes time from the others; an idle replica of ours takes none."""
+        if self.group is not None:
+            os.killpg(self.group, signal.SIGCONT)
+        yield
+        if self.group is not None:
+            os.killpg(self.group, signal.SIGSTOP)
 
 
 @contextmanager
-def deployed(running: Platform, version: str, runtime: str) -> Iterator[Server]:
-    """An endpoint of its own; gone afterwards, so that the next has the cores."""
-    name = f"smol-{runtime}"
-    running.cli("deploy", version, "--endpoint", name, "--cores", str(CORES), "--memory", f"{MEMORY_GIB}GB",
-                "--runtime", runtime, "--no-wait")  # fmt: skip
-    try:
-        eventually(lambda: running.json("endpoints", "show", name)["state"] == "ready", _TO_LOAD_S, every_s=2)
-        yield Server(f"{running.inference_url}/v1", running.key, name)
-    finally:
-        running.cli("endpoints", "delete", name)
-        eventually(lambda: not running.replicas(name), _TO_LOAD_S)
-
-
-def chosen_runtime(running: Platform, server: Server) -> str:
-    """What computes there."""
-    return str(running.json("endpoints", "show", server.model)["runtime"]["chosen"])
-
-
-def install_vllm(running: Platform, python: str | None) -> str:
-    """vLLM in an environment of its own, or in the one of `python`, which has Gristmill too; gives its Python."""
-    folder = running.home / "runtimes" / "vllm"
-    if python is None:
-        running.cli("runtimes", "install", "vllm", timeout=_VLLM_S)
-    else:
-        folder.mkdir(parents=True)
-        (folder / ENVIRONMENT).symlink_to(Path(python).parents[1])
-        (folder / READY).touch()
-    return str(folder / ENVIRONMENT / "bin" / "python")
+def deployed(home: Path, model: Path, runtime: str, vllm_python: str | None) -> Iterator[Server]:
+    """An endpoint on a platform of its own."""
+    with platform(home) as running:
+        if vllm_python is not None:
+            folder = running.home / "runtimes" / "vllm"
+            folder.mkdir(parents=True)
+            (folder / ENVIRONMENT).symlink_to(Path(vllm_python).parents[1])
+            (folder / READY).touch()
+        running.cli("models", "import", str(model), "--name", "smol", timeout=_TO_LOAD_S)
+        running.cli("deploy", "smol@1", "--cores", str(CORES), "--memory", f"{MEMORY_GIB}GB", "--runtime", runtime,
+                    timeout=_TO_LOAD_S)  # fmt: skip
+        chosen = running.json("endpoints", "show", "smol")["runtime"]["chosen"]
+        yield Server(f"{running.inference_url}/v1", running.key, "smol", str(chosen))
 
 
 def transformers_serve(model: Path) -> list[str]:
     script = str(Path(sys.executable).with_name("transformers"))
-    return [script, "serve", "--continuous-batching", "--device", "cpu", "--dtype", "bfloat16", str(model)]
+    return [
+        script,
+        "serve",
+        "--continuous-batching",
+        "--model-timeout",
+        "-1",
+        "--device",
+        "cpu",
+        "--dtype",
+        "bfloat16",
+        str(model),
+    ]
 
 
 def llama_server(python: str) -> list[str]:
@@ -96,7 +102,8 @@ def peer(command: list[str], model: str) -> Iterator[Server]:
                                    cwd=folder, start_new_session=True)  # fmt: skip
         try:
             _until_it_answers(port, process, log)
-            yield Server(f"http://127.0.0.1:{port}/v1", "none", model)
+            os.killpg(process.pid, signal.SIGSTOP)
+            yield Server(f"http://127.0.0.1:{port}/v1", "none", model, group=process.pid)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,10 +1,11 @@
 """SmolLM2-135M-Instruct served as a stream of tokens: Gristmill and its peers in one run, each with both cores.
 
-python -m benchmarks.generation [--vllm | --vllm-python PYTHON] [--llama-python PYTHON] [--servers NAME ...]
+python -m benchmarks.generation [--vllm-python PYTHON] [--llama-python PYTHON] [--servers NAME ...] [--rounds 3]
 
-`--vllm` installs it (3 minutes); PYTHON of vLLM's environment has Gristmill in it too, that of llama-cpp-python has
-its extra `server`. Servers: default, transformers, vllm, transformers-serve, llama-server, vllm-serve; by default all
-that there is a Python for.
+They take turns, round by round, so that a machine whose speed wavers wavers for all of them. PYTHON of vLLM is the one
+of the environment that `gristmill runtimes install vllm` makes, that of llama-cpp-python has its extra `server`.
+Servers: default, transformers, vllm, transformers-serve, llama-server, vllm-serve; by default all that there is a
+Python for.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,15 +28,12 @@ import httpx2
 from benchmarks._language import GGUF, folder
 from benchmarks._language_servers import (
     Server,
-    chosen_runtime,
     deployed,
-    install_vllm,
     llama_server,
     peer,
     transformers_serve,
     vllm_serve,
 )
-from tests.running import Platform, platform
 
 from gristmill.tasks.language.tokenizer import LanguageTokenizer
 
@@ -51,8 +50,7 @@ class Measured(NamedTuple):
     first_token_s: float  # median
 
 
-Measures = dict[int, Measured]  # by streams
-Table = dict[str, Measures]
+Table = dict[str, dict[int, Measured]]  # by server, by streams
 
 
 def prompts(tokenizer: LanguageTokenizer, count: int) -> list[str]:
@@ -107,17 +105,6 @@ async def ask(http: httpx2.AsyncClient, server: Server, text: str) -> tuple[floa
     return first, "".join(parts)
 
 
-def measure(name: str, server: Server, tokenizer: LanguageTokenizer) -> Measures:
-    asyncio.run(load(server, prompts(tokenizer, 2), 1, tokenizer))  # warm
-    found = {}
-    for streams in STREAMS:
-        texts = prompts(tokenizer, 1000)[streams : streams + REQUESTS[streams]]
-        found[streams] = asyncio.run(load(server, texts, streams, tokenizer))
-        print(f"  {name}, {streams} streams: {found[streams].tokens_per_s:.0f} tokens/s, first token after "
-              f"{found[streams].first_token_s * 1e3:.0f} ms", file=sys.stderr)  # fmt: skip
-    return found
-
-
 DEFAULT, TRANSFORMERS, VLLM = "default", "transformers", "vllm"
 TRANSFORMERS_SERVE, LLAMA_SERVER, VLLM_SERVE = "transformers-serve", "llama-server", "vllm-serve"
 SHOWN = {
@@ -126,69 +113,91 @@ SHOWN = {
 }  # fmt: skip
 
 
-def ours(
-    running: Platform, model: Path, tokenizer: LanguageTokenizer, wanted: Collection[str]
-) -> Iterator[tuple[str, Measures]]:
-    """By row of the table."""
-    running.cli("models", "import", str(GGUF), "--name", "smol-gguf", timeout=300)
-    running.cli("models", "import", str(model), "--name", "smol", timeout=300)
-    rows = ((DEFAULT, "smol-gguf@1", "auto"), (TRANSFORMERS, "smol@1", "transformers"), (VLLM, "smol@1", "vllm"))
-    for name, version, runtime in [row for row in rows if row[0] in wanted]:
-        with deployed(running, version, runtime) as server:
-            shown = f"{SHOWN[name]} ({chosen_runtime(running, server)})" if runtime == "auto" else SHOWN[name]
-            print(shown, file=sys.stderr)
-            yield name, measure(shown, server, tokenizer)
+def started(stack: ExitStack, asked: argparse.Namespace, folder: Path, model: Path) -> dict[str, Server]:
+    """By name; all of them at once, each with both cores."""
+    vllm, llama = asked.vllm_python, asked.llama_python
+    made = {DEFAULT: lambda: deployed(folder / DEFAULT, GGUF, "auto", vllm),
+            TRANSFORMERS: lambda: deployed(folder / TRANSFORMERS, model, "transformers", None),
+            TRANSFORMERS_SERVE: lambda: peer(transformers_serve(model), str(model))}  # fmt: skip
+    if vllm:
+        made |= {VLLM: lambda: deployed(folder / VLLM, model, "vllm", vllm),
+                 VLLM_SERVE: lambda: peer(vllm_serve(vllm, model), str(model))}  # fmt: skip
+    if llama:
+        made[LLAMA_SERVER] = lambda: peer(llama_server(llama), str(GGUF))
+    return {name: stack.enter_context(made[name]()) for name in asked.servers if name in made}
+
+
+def measure(servers: dict[str, Server], tokenizer: LanguageTokenizer, rounds: int) -> list[Table]:
+    """Of each round, in which the servers take turns at each number of streams with the same texts; other texts in
+    each, for those that were asked before come faster."""
+    texts = iter(prompts(tokenizer, 1000))
+    warm, found = list(islice(texts, 2)), []
+    for server in servers.values():
+        with server.awake():
+            asyncio.run(load(server, warm, 1, tokenizer))
+    for _ in range(rounds):
+        table: Table = {name: {} for name in servers}
+        for streams in STREAMS:
+            asked = list(islice(texts, REQUESTS[streams]))
+            for name, server in servers.items():
+                with server.awake():
+                    table[name][streams] = one = asyncio.run(load(server, asked, streams, tokenizer))
+                print(f"  {SHOWN[name]}, {streams} streams: {one.tokens_per_s:.0f} tokens/s, first token after "
+                      f"{one.first_token_s * 1e3:.0f} ms", file=sys.stderr)  # fmt: skip
+        found.append(table)
+    return found
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--servers", nargs="+", choices=SHOWN, default=list(SHOWN), metavar="NAME")
     options.add_argument("--llama-python", help="a Python with llama-cpp-python[server]")
-    options.add_argument("--vllm", action="store_true", help="install vLLM")
-    options.add_argument("--vllm-python", help="a Python with vLLM and Gristmill")
+    options.add_argument("--vllm-python", help="a Python with vLLM and Gristmill: gristmill runtimes install vllm")
+    options.add_argument("--rounds", type=int, default=3)
     asked = options.parse_args()
-    with_vllm = asked.vllm or asked.vllm_python is not None
-    wanted = set(asked.servers) - (set() if with_vllm else {VLLM, VLLM_SERVE})
-    with tempfile.TemporaryDirectory() as name, platform(Path(name) / "home") as running:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         model = folder(Path(name) / "smol")
-        tokenizer = LanguageTokenizer.open(model)
-        python = install_vllm(running, asked.vllm_python) if with_vllm else ""
-        rows: Table = dict(ours(running, model, tokenizer, wanted))
-        peers = {TRANSFORMERS_SERVE: (transformers_serve(model), str(model)),
-                 VLLM_SERVE: (vllm_serve(python, model), str(model))}  # fmt: skip
-        if asked.llama_python:
-            peers[LLAMA_SERVER] = (llama_server(asked.llama_python), str(GGUF))
-        for peer_name, (command, called) in peers.items():
-            if peer_name in wanted:
-                with peer(command, called) as server:
-                    rows[peer_name] = measure(SHOWN[peer_name], server, tokenizer)
-    report(rows)
+        servers = started(stack, asked, Path(name), model)
+        report(servers, measure(servers, LanguageTokenizer.open(model), asked.rounds))
 
 
-def report(rows: Table) -> None:
+def report(servers: dict[str, Server], rounds: list[Table]) -> None:
+    """Medians of the rounds."""
     print("| server | " + " | ".join(f"{streams} streams: tokens/s, first token" for streams in STREAMS) + " |")
     print("|---" * (len(STREAMS) + 1) + "|")
-    for who, found in rows.items():
-        cells = (f"{one.tokens_per_s:.0f}, {one.first_token_s * 1e3:.0f} ms" for one in found.values())
-        print(f"| {SHOWN[who]} | " + " | ".join(cells) + " |")
+    for name, server in servers.items():
+        cells = (_medians([one[name][streams] for one in rounds]) for streams in STREAMS)
+        chosen = f" (it chose {server.runtime})" if name == DEFAULT else ""
+        print(f"| {SHOWN[name]}{chosen} | " + " | ".join(cells) + " |")
     comparisons = (
         (VLLM, (VLLM_SERVE,), "to reach 1.0 ×, first token at most 1.0 ×"),
         (TRANSFORMERS, (TRANSFORMERS_SERVE,), "to reach 1.5 ×"),
         (DEFAULT, (TRANSFORMERS_SERVE, LLAMA_SERVER, VLLM_SERVE), "to reach 1.1 ×"),
     )
     for own, others, target in comparisons:
-        against = [rows[other] for other in others if other in rows]
-        if own in rows and against:
-            print(f"| {SHOWN[own]} against {' and '.join(SHOWN[one] for one in others if one in rows)}, {target} | "
-                  + " | ".join(_against(rows[own][streams], [one[streams] for one in against]) for streams in STREAMS)
-                  + " |")  # fmt: skip
+        there = [other for other in others if other in servers]
+        if own in servers and there:
+            cells = (_against(own, there, streams, rounds) for streams in STREAMS)
+            print(f"| {SHOWN[own]} against {' and '.join(SHOWN[one] for one in there)}, {target} | "
+                  + " | ".join(cells) + " |")  # fmt: skip
 
 
-def _against(own: Measured, others: list[Measured]) -> str:
-    """Tokens/s and time to the first token as multiples of the best of the others."""
-    tokens = own.tokens_per_s / max(one.tokens_per_s for one in others)
-    first = own.first_token_s / min(one.first_token_s for one in others)
-    return f"{tokens:.2f} ×, first token {first:.2f} ×"
+def _medians(found: list[Measured]) -> str:
+    tokens, first = (statistics.median(values) for values in zip(*found, strict=True))
+    return f"{tokens:.0f}, {first * 1e3:.0f} ms"
+
+
+def _against(own: str, others: list[str], streams: int, rounds: list[Table]) -> str:
+    """Tokens/s and time to the first token as multiples of the best of the others, with the rounds' range."""
+
+    def told(ratios: list[float]) -> str:
+        return f"{statistics.median(ratios):.2f} × [{min(ratios):.2f}, {max(ratios):.2f}]"
+
+    tokens = [one[own][streams].tokens_per_s / max(one[other][streams].tokens_per_s for other in others)
+              for one in rounds]  # fmt: skip
+    first = [one[own][streams].first_token_s / min(one[other][streams].first_token_s for other in others)
+             for one in rounds]  # fmt: skip
+    return f"{told(tokens)}, first token {told(first)}"
 
 
 if __name__ == "__main__":
