@@ -13,9 +13,10 @@ import pytest
 
 from gristmill.bundles.manifest import MANIFEST, digest_of
 from gristmill.core.types import DatasetRef, ReplicaSpec, Resources
+from tests import language
 from tests.imports.rig import Rig as Imports
 from tests.imports.rig import onnx_model, program
-from tests.lab.rig import Rig
+from tests.lab.rig import Rig, finish
 
 OTHERS = {"torch", "transformers", "tensorflow", "keras", "onnxruntime", "captum", "sqlalchemy", "pandas"}
 WINE: dict[str, Any] = {
@@ -40,13 +41,25 @@ load(msgspec.json.decode(sys.argv[1], type=ReplicaSpec))
 """
 
 
-def loaded(script: str, argument: str) -> set[str]:
-    """Which frameworks are there once the script has run in an interpreter of its own."""
+SPINS = """
+import os
+hear = lambda event, told: event == 'import' and told[0] == 'torch' and print('spins', os.environ.get('GOMP_SPINCOUNT'))
+sys.addaudithook(hear)
+"""
+
+
+def told(word: str, script: str, argument: str) -> list[str]:
+    """What the script, in an interpreter of its own, printed behind the word."""
     script = f"import sys\nfrom pathlib import Path\n{script}\nprint('loaded', *sys.modules)"
-    ended = subprocess.run([sys.executable, "-c", script, argument], capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, "-c", script, argument], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    (line,) = [line for line in ended.stdout.splitlines() if line.startswith("loaded ")]
-    return set(line.split()) & OTHERS
+    found = [line.split() for line in ended.stdout.splitlines() if line.startswith(f"{word} ")]
+    return found[0][1:]
+
+
+def loaded(script: str, argument: str) -> set[str]:
+    """Which frameworks are there once the script has run."""
+    return set(told("loaded", script, argument)) & OTHERS
 
 
 def served(bundle: Path) -> str:
@@ -88,3 +101,13 @@ def test_a_replica_of_what_was_imported(tmp_path: Path, name: str, make: Any, fr
     make(tmp_path / name)
     imported = Imports(tmp_path).bring(tmp_path / name)
     assert loaded(SERVE, served(imported.folder / "bundle")) == {framework}
+
+
+def test_a_replica_decides_how_its_threads_wait_before_it_loads_its_framework(
+    rig: Rig, wine: DatasetRef, tmp_path: Path
+) -> None:
+    """Of a language model they wait as its peers' do: for hundreds of products a step, they would be woken for each."""
+    finish(rig.prepare("wine-waiting", wine, WINE))
+    assert told("spins", SPINS + SERVE, served(rig.folder / "runs" / "wine-waiting" / "bundle")) == ["1000"]
+    tiny = rig.imported(language.folder(tmp_path / "tiny"), "tiny-language")
+    assert told("spins", SPINS + SERVE, served(Path(tiny.folder))) == ["None"]

@@ -13,7 +13,6 @@ from gristmill.bundles.manifest import Manifest
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import Sampling
-from gristmill.core.threads import yield_between_steps
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Generator, Job, Top
 from gristmill.tasks.language.chat_template import ChatTemplate
@@ -39,7 +38,6 @@ class LanguageRuntime:
     def load(cls, bundle: Path, manifest: Manifest, resources: Resources) -> LanguageRuntime:
         tokenizer = LanguageTokenizer.open(bundle / WEIGHTS)
         template = ChatTemplate.open(bundle / WEIGHTS, tokenizer.beginning, tokenizer.end)
-        yield_between_steps()
         kind: type[Generator] = plugins.load("generators", manifest.runtime)
         return cls(kind.load(bundle, manifest, resources), tokenizer, template)
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle, Unprocessable
-from gristmill.core.threads import keep_cores
 from gristmill.core.types import Resources
 from gristmill.frameworks.generation import Emission, Grammar, Job
 from gristmill.frameworks.huge_pages import use_huge_pages
@@ -155,7 +154,6 @@ class VllmGenerator:
 
 def _settle(resources: Resources) -> None:
     """vLLM reads these when it is imported."""
-    keep_cores()
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
     os.environ["VLLM_USE_V2_MODEL_RUNNER"] = "0"  # the other has no logits processors as ours
     os.environ["VLLM_NO_USAGE_STATS"] = "1"

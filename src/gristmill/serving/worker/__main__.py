@@ -13,7 +13,6 @@ from gristmill.core import log
 from gristmill.core.errors import GristmillError, Internal
 from gristmill.core.files import write_atomic
 from gristmill.core.processes import claim
-from gristmill.core.threads import yield_early
 from gristmill.core.types import ReplicaSpec
 from gristmill.serving.wire.messages import Ready
 from gristmill.serving.worker import memory
@@ -29,7 +28,6 @@ _TELL_FAILURE_S = 5.0  # pings hear of a failed load this long; after that failu
 
 def main(folder: Path) -> int:
     claim(folder)
-    yield_early()
     spec = msgspec.json.decode((folder / "replica.json").read_bytes(), type=ReplicaSpec)
     log.configure(spec.log_level)
     (folder / "failure.json").unlink(missing_ok=True)

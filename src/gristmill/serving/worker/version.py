@@ -15,6 +15,7 @@ from gristmill.bundles.manifest import PREPROCESSING, Manifest
 from gristmill.bundles.replay import read_golden, replay
 from gristmill.core import plugins
 from gristmill.core.errors import CorruptBundle, Unprocessable
+from gristmill.core.threads import yield_early
 from gristmill.core.types import ReplicaSpec, Resources
 from gristmill.frameworks.protocol import Runtime
 from gristmill.serving.worker.engine_choice import engine_of, move_to
@@ -47,6 +48,8 @@ def load(spec: ReplicaSpec) -> tuple[Version, tuple[tuple[int, float], ...]]:
     manifest = verify(bundle, spec.digest)
     manifest = msgspec.structs.replace(manifest, runtime=engine_of(spec, manifest))
     move_to(spec.environments, manifest.runtime)
+    if manifest.signature.language is None:
+        yield_early()  # a language model computes with all its cores, and hundreds of times a step its threads meet
     task: Task = plugins.load("tasks", manifest.task)()
     version = Version(manifest, task, _preprocessing(bundle), _opened(bundle, manifest, spec.resources))
     timings = () if manifest.signature.language else tuple(_warm_up(version, read_golden(bundle)[0]))
