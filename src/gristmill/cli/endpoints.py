@@ -12,6 +12,7 @@ from gristmill.cli import adapters
 from gristmill.cli.arguments import replica_count
 from gristmill.cli.connection import connect
 from gristmill.cli.formats import moment
+from gristmill.cli.logs import Follow, Lines, check_followed, print_by_replica, print_text
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
 app = typer.Typer(help="Endpoints: what clients call.", add_completion=False)
@@ -42,6 +43,26 @@ def show_(endpoint: Endpoint, as_json: AsJson = False) -> None:
     with connect() as client:
         document = client.endpoints.get(endpoint)
     show(document, as_json, endpoint_view)
+
+
+@app.command()
+def logs(
+    endpoint: Endpoint,
+    replica: Annotated[
+        str | None, typer.Option(metavar="ID", help="Of this one; also of one that has ended, while its log is kept.")
+    ] = None,
+    follow: Follow = False,
+    lines: Lines = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the endpoint's replicas have written: those that live, and those that failed in its last move."""
+    check_followed(follow, as_json)
+    with connect() as client:
+        if as_json:
+            show(client.endpoints.logs(endpoint, replica=replica, lines=lines), as_json, str)
+        else:
+            read = client.endpoints.follow if follow else client.endpoints.logs
+            (print_text if replica else print_by_replica)(read(endpoint, replica=replica, lines=lines))
 
 
 @app.command()

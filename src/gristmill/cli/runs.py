@@ -11,6 +11,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.formats import duration, interval, moment, size
 from gristmill.cli.live import watch as watch_live
+from gristmill.cli.logs import Follow, Lines, check_followed, print_text
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
 app = typer.Typer(help="Runs: what they do, did and used.", add_completion=False)
@@ -43,11 +44,15 @@ def show_(run: Run, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def logs(run: Run, as_json: AsJson = False) -> None:
+def logs(run: Run, follow: Follow = False, lines: Lines = None, as_json: AsJson = False) -> None:
     """Print what the run's process has written."""
+    check_followed(follow, as_json)
     with connect() as client:
-        text = client.runs.logs(run)
-    show({"run": run, "text": text}, as_json, lambda document: document["text"].rstrip("\n"))
+        if as_json:
+            show({"run": run, "text": client.runs.logs(run, lines=lines)}, as_json, str)
+        else:
+            runs = client.runs
+            print_text(runs.follow(run, lines=lines) if follow else [{"text": runs.logs(run, lines=lines)}])
 
 
 @app.command()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from contextlib import aclosing
 from typing import IO, Any
 
 import httpx2
 
 from gristmill.client.address import Address, find
-from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, event_of, failure
+from gristmill.client.calls import Call, Document, Item, Pause, Reply, S, Steps, Stream, T, event_of, failure
 from gristmill.client.operation import AsyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
@@ -24,6 +24,7 @@ from gristmill.client.resources.runs import Runs
 from gristmill.client.resources.runtimes import Runtimes
 from gristmill.client.resources.tenants import Tenants
 from gristmill.client.sync import CHUNK_BYTES, arguments, reaching
+from gristmill.core.errors import GristmillError
 
 
 class Driver:
@@ -37,7 +38,7 @@ class Driver:
         try:
             step = next(steps)
             while True:
-                step = steps.send(await self._perform(step))
+                step = await self._next(steps, step)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -49,9 +50,17 @@ class Driver:
                     yield step.value
                     step = next(stream)
                 else:
-                    step = stream.send(await self._perform(step))
+                    step = await self._next(stream, step)
         except StopIteration:
             return
+
+    async def _next(self, steps: Generator[S, Reply, Any], step: S) -> S:
+        """What is asked for next, once the reply, or the failure, is given in."""
+        try:
+            reply = await self._perform(step)
+        except GristmillError as error:
+            return steps.throw(error)
+        return steps.send(reply)
 
     async def _perform(self, step: Call | Pause | Item) -> Reply:
         if not isinstance(step, Call):

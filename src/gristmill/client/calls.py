@@ -79,6 +79,7 @@ class Item(NamedTuple):
 # An operation is written once as a generator: it yields calls, is sent their replies, and returns its result.
 Steps = Generator[Call | Pause, Reply, T]
 Stream = Generator[Call | Pause | Item, Reply, None]
+S = TypeVar("S", Call | Pause, Call | Pause | Item)  # a step of either
 
 _BY_STATUS = {cls.status: cls.code for cls in reversed(ERRORS.values())} | {
     400: Malformed.code,

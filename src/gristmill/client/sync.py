@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import IO, Any
 
 import httpx2
 
 from gristmill.client.address import Address, find
-from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, event_of, failure
+from gristmill.client.calls import Call, Document, Item, Pause, Reply, S, Steps, Stream, T, event_of, failure
 from gristmill.client.operation import SyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
@@ -24,7 +24,7 @@ from gristmill.client.resources.platform import Platform
 from gristmill.client.resources.runs import Runs
 from gristmill.client.resources.runtimes import Runtimes
 from gristmill.client.resources.tenants import Tenants
-from gristmill.core.errors import DeadlineExceeded, Unprocessable
+from gristmill.core.errors import DeadlineExceeded, GristmillError, Unprocessable
 
 CHUNK_BYTES = 1 << 20
 
@@ -40,7 +40,7 @@ class Driver:
         try:
             step = next(steps)
             while True:
-                step = steps.send(self._perform(step))
+                step = self._next(steps, step)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -52,9 +52,17 @@ class Driver:
                     yield step.value
                     step = next(stream)
                 else:
-                    step = stream.send(self._perform(step))
+                    step = self._next(stream, step)
         except StopIteration:
             return
+
+    def _next(self, steps: Generator[S, Reply, Any], step: S) -> S:
+        """What is asked for next, once the reply, or the failure, is given in."""
+        try:
+            reply = self._perform(step)
+        except GristmillError as error:
+            return steps.throw(error)
+        return steps.send(reply)
 
     def _perform(self, step: Call | Pause | Item) -> Reply:
         if not isinstance(step, Call):

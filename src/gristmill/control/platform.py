@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gristmill.control import access, adapters, endpoints, models, runs, runtimes
+from gristmill.control import access, adapters, endpoints, models, replica_logs, runs, runtimes
 from gristmill.control.access import Caller
 from gristmill.control.status import Observed
 from gristmill.core.clock import Clock, SystemClock
@@ -97,9 +97,9 @@ class Platform:
         """{events: [...], next: byte offset, state}: whole lines of events.jsonl from `after` on. Does not wait."""
         return runs.events(self, tenant, run_id, after)
 
-    def run_logs(self, tenant: str, run_id: str, after: int = 0) -> Document:
-        """{text, next: byte offset}."""
-        return runs.logs(self, tenant, run_id, after)
+    def run_logs(self, tenant: str, run_id: str, after: int = 0, lines: int | None = None) -> Document:
+        """{text, next: byte offset, ended} from `after` on, or the last `lines` lines."""
+        return runs.logs(self, tenant, run_id, after, lines)
 
     def exported(self, tenant: str, run_id: str) -> Path:
         """The bundle's folder. Raises NotFound."""
@@ -132,6 +132,20 @@ class Platform:
 
     def endpoints(self, tenant: str) -> list[Document]:
         return endpoints.list_endpoints(self, tenant)
+
+    def replicas(self, tenant: str, endpoint: str) -> list[Document]:
+        """Those that live and those that ended whose log is still there, newest first. Raises NotFound."""
+        return replica_logs.list_replicas(self, tenant, endpoint)
+
+    def replica(self, tenant: str, endpoint: str, replica: str) -> Document:
+        """Raises NotFound."""
+        return replica_logs.show(self, tenant, endpoint, replica)
+
+    def replica_logs(
+        self, tenant: str, endpoint: str, replica: str, after: int = 0, lines: int | None = None
+    ) -> Document:
+        """As of runs. Raises NotFound."""
+        return replica_logs.logs(self, tenant, endpoint, replica, after, lines)
 
     def rollback(self, by: Caller, endpoint: str) -> Document:
         """Deploy what it served before → {endpoint, rollout}. Raises NotFound, Conflict."""

@@ -170,6 +170,16 @@ def live_replicas(connection: Connection, tenant: str | None = None, name: str |
     return [Replica(*row) for row in connection.execute(query)]
 
 
+def endpoint_replicas(connection: Connection, found: Endpoint) -> list[Replica]:
+    """All that it has had since it was made, newest first."""
+    query = select(replicas).where(
+        replicas.c.tenant == found.tenant,
+        replicas.c.endpoint == found.name,
+        replicas.c.created_at >= found.created_at,
+    )
+    return [Replica(*row) for row in connection.execute(query.order_by(replicas.c.created_at.desc(), replicas.c.id))]
+
+
 def update_replica(connection: Connection, replica: str, **values: Any) -> None:
     connection.execute(update(replicas).where(replicas.c.id == replica).values(**values))
 

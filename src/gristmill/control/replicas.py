@@ -171,8 +171,9 @@ class Replicas:
         starts = self._started.setdefault(replica.id, [])
         if replica.ready_at is None and len(starts) >= _DEATHS:
             self._fail(
-                replica, f"{replica.model} does not load: its process died {_DEATHS} times; its log has the reason."
-            )
+                replica, f"{replica.model} does not load: its process died {_DEATHS} times; "
+                f"`gristmill endpoints logs {replica.endpoint}` shows what it wrote.",
+            )  # fmt: skip
             return
         if len(starts) >= 3 and time.monotonic() - starts[-1] < min(10.0, 0.5 * 2 ** (len(starts) - 3)):
             return

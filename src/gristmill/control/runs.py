@@ -9,6 +9,7 @@ import msgspec
 
 from gristmill.control import records
 from gristmill.control.access import Caller
+from gristmill.control.log_pages import log_page, read_page
 from gristmill.control.resources import capacity, check_possible
 from gristmill.control.run_folders import decode_event
 from gristmill.control.run_requests import Wanted, wanted
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gristmill.control.platform import Platform
 
 Document = dict[str, Any]
-PAGE_BYTES = 1 << 20  # of events or log text in one answer
 
 
 def submit(platform: Platform, by: Caller, request: Document) -> Document:
@@ -101,7 +101,7 @@ def resume(platform: Platform, by: Caller, run_id: str) -> Document:
 def events(platform: Platform, tenant: str, run_id: str, after: int) -> Document:
     """The state is read before the file: once it says that the run has ended, the file holds all of it."""
     state = _find(platform, tenant, run_id).state
-    data = _page(platform.settings.runs / run_id / "events.jsonl", after)
+    data = read_page(platform.settings.runs / run_id / "events.jsonl", after)
     whole = data[: data.rfind(b"\n") + 1]
     found = [msgspec.to_builtins(event) for line in whole.splitlines() if (event := decode_event(line)) is not None]
     return {"events": found, "next": after + len(whole), "state": state}
@@ -116,19 +116,10 @@ def exported(platform: Platform, tenant: str, run_id: str) -> Path:
     return folder
 
 
-def logs(platform: Platform, tenant: str, run_id: str, after: int) -> Document:
-    _find(platform, tenant, run_id)
-    data = _page(platform.settings.runs / run_id / "log.txt", after)
-    return {"text": data.decode(errors="replace"), "next": after + len(data)}
-
-
-def _page(path: Path, after: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(after)
-            return file.read(PAGE_BYTES)
-    except FileNotFoundError:  # it has not started yet
-        return b""
+def logs(platform: Platform, tenant: str, run_id: str, after: int, lines: int | None) -> Document:
+    """The state is read before the file, as with events."""
+    ended = RunState(_find(platform, tenant, run_id).state).ended
+    return {**log_page(platform.settings.runs / run_id, after, lines), "ended": ended}
 
 
 def _find(platform: Platform, tenant: str, run_id: str) -> Run:

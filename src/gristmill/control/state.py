@@ -119,6 +119,10 @@ class Replica(NamedTuple):
         return dict(self.resources.get("refused") or {})
 
     @property
+    def alive(self) -> bool:
+        return self.state in LIVE
+
+    @property
     def routed(self) -> bool:
         """Whether gateways may send to it: it has been ready once; while it restarts they wait for it by themselves."""
         return self.ready_at is not None and self.state in ("starting", "ready")

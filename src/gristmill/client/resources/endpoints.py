@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gristmill.client.calls import Call, Document, Documents, Pause, Steps
-from gristmill.client.operation import D, Resource, operation
-from gristmill.core.errors import DeadlineExceeded, Unavailable, Unprocessable
+from gristmill.client.calls import Call, Document, Documents, Item, Pause, Steps, Stream
+from gristmill.client.operation import D, Resource, operation, stream
+from gristmill.client.resources.logs import FOLLOW_S, Log
+from gristmill.core.errors import DeadlineExceeded, NotFound, Unavailable, Unprocessable
 from gristmill.core.ids import check_name
 
 POLL_S = 0.1
@@ -72,6 +73,39 @@ class Endpoints(Resource[D]):
         )
 
     @operation
+    def replicas(self, endpoint: str) -> Steps[Documents]:
+        """Newest first: those that live, and those that ended whose log is kept."""
+        reply = yield Call("GET", f"/endpoints/{endpoint}/replicas")
+        return reply.documents()
+
+    @operation
+    def logs(self, endpoint: str, *, replica: str | None = None, lines: int | None = None) -> Steps[Documents]:
+        """[{replica, model, state, text}], oldest first: all that each wrote, or its last `lines` lines; of those that
+        live and those that failed at what was last asked for, or of the one that is named."""
+        written = []
+        for one in (yield from _those(endpoint, replica)):
+            text = yield from _log(endpoint, one["id"], lines).more()
+            written.append({"replica": one["id"], "model": one["model"], "state": one["state"], "text": text})
+        return written
+
+    @stream
+    def follow(self, endpoint: str, *, replica: str | None = None, lines: int | None = None) -> Stream:
+        """{replica, text} as they write, those that come later too, until the endpoint, or the replica, is gone."""
+        logs: dict[str, Log] = {}
+        while not (replica and logs and logs[replica].ended):
+            try:
+                for one in (yield from _those(endpoint, replica)):
+                    logs.setdefault(one["id"], _log(endpoint, one["id"], lines))
+            except NotFound:
+                if logs:
+                    return
+                raise
+            for name, log in logs.items():
+                if not log.ended and (text := (yield from log.more())):
+                    yield Item({"replica": name, "text": text})
+            yield Pause(FOLLOW_S)
+
+    @operation
     def rollback(self, endpoint: str) -> Steps[Document]:
         """Move back to what it served before."""
         reply = yield Call("POST", f"/endpoints/{endpoint}/rollback", json={})
@@ -121,3 +155,15 @@ class Endpoints(Resource[D]):
     def rollout(self, rollout: str) -> Steps[Document]:
         reply = yield Call("GET", f"/rollouts/{rollout}")
         return reply.document()
+
+
+def _log(endpoint: str, replica: str, lines: int | None) -> Log:
+    return Log(f"/endpoints/{endpoint}/replicas/{replica}/logs", lines)
+
+
+def _those(endpoint: str, replica: str | None) -> Steps[Documents]:
+    """The one that is named, or the current ones, oldest first."""
+    if replica is not None:
+        return [(yield Call("GET", f"/endpoints/{endpoint}/replicas/{replica}")).document()]
+    kept = (yield Call("GET", f"/endpoints/{endpoint}/replicas")).documents()
+    return [one for one in reversed(kept) if one["current"]]

@@ -7,6 +7,7 @@ from typing import Any
 
 from gristmill.client.calls import Call, Document, Documents, Item, Pause, Steps, Stream
 from gristmill.client.operation import D, Resource, operation, stream
+from gristmill.client.resources.logs import FOLLOW_S, Log
 from gristmill.client.uploads import upload
 from gristmill.core.types import RunState
 
@@ -65,14 +66,19 @@ class Runs(Resource[D]):
         return (yield from finished(run))
 
     @operation
-    def logs(self, run: str) -> Steps[str]:
-        """All that the run's process has written so far."""
-        text, after = "", 0
-        while True:
-            page = (yield Call("GET", f"/runs/{run}/logs", params={"after": after})).document()
-            if not page["text"]:
-                return text
-            text, after = text + page["text"], page["next"]
+    def logs(self, run: str, *, lines: int | None = None) -> Steps[str]:
+        """All that the run's process has written so far, or its last `lines` lines."""
+        return (yield from Log(f"/runs/{run}/logs", lines).more())
+
+    @stream
+    def follow(self, run: str, *, lines: int | None = None) -> Stream:
+        """{text}: what the run's process writes, until it has ended."""
+        log = Log(f"/runs/{run}/logs", lines)
+        while not log.ended:
+            if text := (yield from log.more()):
+                yield Item({"text": text})
+            else:
+                yield Pause(FOLLOW_S)
 
     @operation
     def cancel(self, run: str) -> Steps[Document]:

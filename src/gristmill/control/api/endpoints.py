@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
+from gristmill.control.api.pages import Lines, Offset
 
 router = APIRouter()
 
@@ -33,6 +34,23 @@ def list_endpoints(here: Here, by: Developer) -> Json:
 def show(endpoint: str, here: Here, by: Developer) -> Json:
     """State, versions with weights, replicas, newest rollout; how fast it wrote in the last hour."""
     return Json(here.endpoint(by.tenant, endpoint))
+
+
+@router.get("/endpoints/{endpoint}/replicas")
+def list_replicas(endpoint: str, here: Here, by: Developer) -> Json:
+    """Newest first: those that live, and those that ended whose log is kept."""
+    return Json(here.replicas(by.tenant, endpoint))
+
+
+@router.get("/endpoints/{endpoint}/replicas/{replica}")
+def show_replica(endpoint: str, replica: str, here: Here, by: Developer) -> Json:
+    return Json(here.replica(by.tenant, endpoint, replica))
+
+
+@router.get("/endpoints/{endpoint}/replicas/{replica}/logs")
+def logs(endpoint: str, replica: str, here: Here, by: Developer, after: Offset = 0, lines: Lines = None) -> Json:
+    """{text, next, ended}: what the replica's process wrote, from byte `after` on, or its last `lines` lines."""
+    return Json(here.replica_logs(by.tenant, endpoint, replica, after, lines))
 
 
 @router.post("/endpoints/{endpoint}/rollback", status_code=202)

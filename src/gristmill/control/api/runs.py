@@ -12,11 +12,11 @@ from starlette.responses import FileResponse
 from gristmill.control.api.answers import Json
 from gristmill.control.api.context import Developer, Here
 from gristmill.control.api.folders import packed
+from gristmill.control.api.pages import Lines, Offset
 from gristmill.core.types import RunState
 
 router = APIRouter()
 POLL_S = 0.1
-Offset = Annotated[int, Query(ge=0)]
 
 
 @router.post("/runs", status_code=201)
@@ -52,9 +52,9 @@ async def events(
 
 
 @router.get("/runs/{run}/logs")
-def logs(run: str, here: Here, by: Developer, after: Offset = 0) -> Json:
-    """{text, next}: what the run's process wrote, from byte `after` on."""
-    return Json(here.run_logs(by.tenant, run, after))
+def logs(run: str, here: Here, by: Developer, after: Offset = 0, lines: Lines = None) -> Json:
+    """{text, next, ended}: what the run's process wrote, from byte `after` on, or its last `lines` lines."""
+    return Json(here.run_logs(by.tenant, run, after, lines))
 
 
 @router.get("/runs/{run}/bundle")

@@ -37,7 +37,7 @@ def main(folder: Path) -> int:
     try:
         version, timings = load(spec)
     except Exception as error:
-        return _fail(folder, state, error)
+        return _fail(folder, spec.endpoint, state, error)
     state.wanted = spec.adapters
     answering = _answering(version, spec, state, server)
     answering.adapt()
@@ -56,10 +56,12 @@ def _answering(version: Version, spec: ReplicaSpec, state: WorkerState, server: 
     return Generation(version, Path(spec.bundle), spec.resources, state, server.send)
 
 
-def _fail(folder: Path, state: WorkerState, error: Exception) -> int:
+def _fail(folder: Path, endpoint: str, state: WorkerState, error: Exception) -> int:
     if not isinstance(error, GristmillError):
         _log.error("the version did not load", exc_info=error)
-        error = Internal(f"The version did not load: {type(error).__name__}; the replica's log has the reason.")
+        error = Internal(
+            f"The version did not load: {type(error).__name__}; `gristmill endpoints logs {endpoint}` shows the reason."
+        )
     _log.error("%s", error.message)
     failure = {"code": error.code, "message": error.message, "details": error.details}
     write_atomic(folder / "failure.json", msgspec.json.encode(failure, enc_hook=str))

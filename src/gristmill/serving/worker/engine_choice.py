@@ -84,4 +84,6 @@ def _try(spec: ReplicaSpec, name: str, environments: Mapping[str, str]) -> Engin
     except (OSError, subprocess.CalledProcessError, msgspec.DecodeError) as error:
         words = getattr(error, "stderr", b"") or b""
         _log.warning("the trial of %s failed: %s", name, words.decode(errors="replace")[-2000:] or error)
-        return EngineFigures(name, refused=f"{name} failed; the replica's log has the reason.")
+        return EngineFigures(
+            name, refused=f"{name} failed; `gristmill endpoints logs {spec.endpoint}` shows the reason."
+        )
