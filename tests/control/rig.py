@@ -35,14 +35,17 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 
 class StandInEngine(LocalEngine):
-    """The local engine, with a light process in each heavy one's place; `starts` keeps the folders it started."""
+    """The local engine, with a light process in each heavy one's place; `starts` keeps the folders it started,
+    `started_at` when."""
 
     def __init__(self) -> None:
         super().__init__()
         self.starts: list[str] = []
+        self.started_at: list[float] = []
 
     def start(self, spec: ProcessSpec) -> None:
         self.starts.append(spec.folder)
+        self.started_at.append(time.monotonic())
         kind = _STAND_INS[spec.module]
         super().start(
             msgspec.structs.replace(

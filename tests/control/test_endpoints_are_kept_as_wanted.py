@@ -194,6 +194,17 @@ def test_a_dead_or_hung_gateway_is_restarted_on_its_port_with_the_last_routes(se
         served.until(lambda: served.platform.observed.state == "ready")
 
 
+def test_a_gateway_that_dies_at_its_start_is_started_again_after_longer_and_longer_pauses(served: Served) -> None:
+    in_the_way = Path(served.controller._gateways.specs[0].control_socket)
+    in_the_way.mkdir(parents=True)
+    served.until(lambda: len(served.engine.starts) == 5, 60)
+    assert {Path(folder).name for folder in served.engine.starts} == {"gw0"}
+    third, fourth, fifth = served.engine.started_at[2:]
+    assert (fourth - third >= 0.5, fifth - fourth >= 1.0) == (True, True)
+    in_the_way.rmdir()
+    served.until(lambda: served.platform.observed.state == "ready", 60)
+
+
 @pytest.mark.parametrize(
     ("request_", "error", "said"),
     [

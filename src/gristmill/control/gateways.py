@@ -11,6 +11,7 @@ import msgspec
 
 from gristmill.control import pings, snapshots
 from gristmill.control.platform import Platform
+from gristmill.control.restarts import Starts
 from gristmill.core.files import write_atomic
 from gristmill.core.routes import Snapshot, read_snapshot, write_snapshot
 from gristmill.core.supervision import Counted, Reload, Reloaded, ask
@@ -43,6 +44,7 @@ class Gateways:
         )
         self.specs = [self._spec(f"{_NAME}{number}", ports) for number in range(settings.gateways)]
         self._heard: dict[str, pings.Heard[Counted]] = {}
+        self._starts = {spec.id: Starts() for spec in self.specs}
         self._last = self._known()
         self.pushed = 0
 
@@ -77,6 +79,8 @@ class Gateways:
             heard = self._heard.get(spec.id)
             if not self._engine.alive(folder):
                 self._start(spec, folder)
+            elif heard is not None and heard.answer is not None and heard.silent_s() < _HUNG_S:
+                self._starts[spec.id].forget()
             elif heard is None:
                 self._heard[spec.id] = pings.gateway(spec.control_socket, self._platform.wake)
             elif heard.silent_s() > (_HUNG_S if heard.answer else _STARTING_S):
@@ -122,6 +126,13 @@ class Gateways:
         return not any(self._engine.alive(str(self._folder(spec))) for spec in self.specs)
 
     def _start(self, spec: GatewaySpec, folder: str) -> None:
+        """After a pause where it dies again and again before it answers."""
+        starts = self._starts[spec.id]
+        if not starts.due():
+            return
+        if starts.count > 1:
+            logger.error("gateway %s died %d times before it answered: see %s/log.txt", spec.id, starts.count, folder)
+        starts.note()
         Path(folder).mkdir(parents=True, exist_ok=True)
         write_atomic(Path(folder) / "gateway.json", msgspec.json.encode(spec))
         if (heard := self._heard.get(spec.id)) is not None:

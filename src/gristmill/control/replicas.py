@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
+from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import msgspec
 from gristmill.control import pings, records
 from gristmill.control.platform import Platform
 from gristmill.control.replica_periods import Periods
+from gristmill.control.restarts import Starts
 from gristmill.control.runtimes import installed
 from gristmill.control.state import REPLICA_SOCKETS, Endpoint, Replica, replica_socket
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
@@ -35,7 +36,7 @@ class Replicas:
     def __init__(self, platform: Platform, engine: Engine) -> None:
         self._platform, self._engine = platform, engine
         self._heard: dict[str, pings.Heard[Pong]] = {}
-        self._started: dict[str, list[float]] = {}  # monotonic times of recent starts, against a storm of restarts
+        self._starts: dict[str, Starts] = defaultdict(Starts)
         self._periods = Periods(platform)
         self._unpacker = ThreadPoolExecutor(2, "unpack")  # gigabytes take a while: the look at everything else goes on
         self._unpacking: dict[str, Future[object]] = {}  # by digest
@@ -124,7 +125,7 @@ class Replicas:
         if pong.state == "failed":
             self._fail(replica, pong.error or "The version did not load.")
         elif pong.state == "ready" and replica.state == "starting":
-            self._started.pop(replica.id, None)
+            self._starts[replica.id].forget()
             self._update(replica, state="ready", ready_at=replica.ready_at or self._platform.clock.now())
         elif pong.busy_s > _BUSY_S:
             self._kill(replica, f"has computed one batch for {pong.busy_s:.0f} s")
@@ -168,19 +169,17 @@ class Replicas:
         if replica.ready_at is None and (reason := _failure(folder)) is not None:
             self._fail(replica, reason)
             return
-        starts = self._started.setdefault(replica.id, [])
-        if replica.ready_at is None and len(starts) >= _DEATHS:
+        starts = self._starts[replica.id]
+        if replica.ready_at is None and starts.count >= _DEATHS:
             self._fail(
                 replica, f"{replica.model} does not load: its process died {_DEATHS} times; "
                 f"`gristmill endpoints logs {replica.endpoint}` shows what it wrote.",
             )  # fmt: skip
             return
-        if len(starts) >= 3 and time.monotonic() - starts[-1] < min(10.0, 0.5 * 2 ** (len(starts) - 3)):
+        if not starts.due() or not self._adapters_unpacked(replica) or not self._unpacked(replica.digest):
             return
-        if not self._adapters_unpacked(replica) or not self._unpacked(replica.digest):
-            return
-        starts.append(time.monotonic())
-        if replica.state == "ready" or len(starts) > 1:
+        starts.note()
+        if replica.state == "ready" or starts.count > 1:
             self._periods.close(replica, self._answer(replica))
             self._update(replica, state="starting", restarts=replica.restarts + 1)
         if (heard := self._heard.get(replica.id)) is not None:
@@ -266,6 +265,8 @@ class Replicas:
     def _forget(self, live: set[str]) -> None:
         for gone in self._heard.keys() - live:
             self._heard.pop(gone).stop()
+        for gone in self._starts.keys() - live:
+            del self._starts[gone]
 
     def _bundle(self, digest: str) -> Path:
         return self._platform.settings.bundles / digest.removeprefix("sha256:")
