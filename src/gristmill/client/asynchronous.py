@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import IO, Any
 
 import httpx2
 
 from gristmill.client.address import Address, find
-from gristmill.client.calls import Call, Document, Item, Pause, Reply, S, Steps, Stream, T, event_of, failure
+from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, event_of, failure, given
 from gristmill.client.operation import AsyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
@@ -38,7 +38,7 @@ class Driver:
         try:
             step = next(steps)
             while True:
-                step = await self._next(steps, step)
+                step = given(steps, await self._outcome(step))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -50,17 +50,15 @@ class Driver:
                     yield step.value
                     step = next(stream)
                 else:
-                    step = await self._next(stream, step)
+                    step = given(stream, await self._outcome(step))
         except StopIteration:
             return
 
-    async def _next(self, steps: Generator[S, Reply, Any], step: S) -> S:
-        """What is asked for next, once the reply, or the failure, is given in."""
+    async def _outcome(self, step: Call | Pause | Item) -> Reply | GristmillError:
         try:
-            reply = await self._perform(step)
+            return await self._perform(step)
         except GristmillError as error:
-            return steps.throw(error)
-        return steps.send(reply)
+            return error
 
     async def _perform(self, step: Call | Pause | Item) -> Reply:
         if not isinstance(step, Call):

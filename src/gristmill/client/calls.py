@@ -81,6 +81,12 @@ Steps = Generator[Call | Pause, Reply, T]
 Stream = Generator[Call | Pause | Item, Reply, None]
 S = TypeVar("S", Call | Pause, Call | Pause | Item)  # a step of either
 
+
+def given(steps: Generator[S, Reply, Any], outcome: Reply | GristmillError) -> S:
+    """What is asked for next, once the reply or the failure is known. Raises StopIteration with the result at last."""
+    return steps.throw(outcome) if isinstance(outcome, GristmillError) else steps.send(outcome)
+
+
 _BY_STATUS = {cls.status: cls.code for cls in reversed(ERRORS.values())} | {
     400: Malformed.code,
     408: "deadline_exceeded",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import IO, Any
 
 import httpx2
 
 from gristmill.client.address import Address, find
-from gristmill.client.calls import Call, Document, Item, Pause, Reply, S, Steps, Stream, T, event_of, failure
+from gristmill.client.calls import Call, Document, Item, Pause, Reply, Steps, Stream, T, event_of, failure, given
 from gristmill.client.operation import SyncDriver
 from gristmill.client.resources.books import Books
 from gristmill.client.resources.datasets import Datasets
@@ -40,7 +40,7 @@ class Driver:
         try:
             step = next(steps)
             while True:
-                step = self._next(steps, step)
+                step = given(steps, self._outcome(step))
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
 
@@ -52,17 +52,15 @@ class Driver:
                     yield step.value
                     step = next(stream)
                 else:
-                    step = self._next(stream, step)
+                    step = given(stream, self._outcome(step))
         except StopIteration:
             return
 
-    def _next(self, steps: Generator[S, Reply, Any], step: S) -> S:
-        """What is asked for next, once the reply, or the failure, is given in."""
+    def _outcome(self, step: Call | Pause | Item) -> Reply | GristmillError:
         try:
-            reply = self._perform(step)
+            return self._perform(step)
         except GristmillError as error:
-            return steps.throw(error)
-        return steps.send(reply)
+            return error
 
     def _perform(self, step: Call | Pause | Item) -> Reply:
         if not isinstance(step, Call):
