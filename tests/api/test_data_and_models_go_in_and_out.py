@@ -76,3 +76,26 @@ def test_the_books_of_a_new_tenant_balance(door: Door, tmp_path: Path) -> None:
         assert client.books.check()["problems"] == []
         client.books.export("postings", tmp_path / "postings.csv")
         assert (tmp_path / "postings.csv").read_text().startswith('"number","event"')
+
+
+@pytest.mark.parametrize(
+    ("task", "architecture", "target", "lacks"),
+    [
+        ("image-classification", "cnn", "colour", "'image'"),
+        ("text-classification", "bilstm", None, "'label'"),
+        ("tabular-classification", "mlp", "weight", "'weight'"),
+        ("text-generation", "gpt", None, "text or messages"),
+    ],
+)
+def test_a_recipe_for_columns_that_the_dataset_has_not_is_refused_before_it_is_queued(
+    door: Door, small_csv: Path, task: str, architecture: str, target: str | None, lacks: str
+) -> None:
+    with door.client() as client:
+        client.datasets.add(small_csv, name="unfit")
+        before = len(client.runs.list())
+        recipe = {"name": "unfit", "task": task, "data": {"dataset": "unfit", "target": target},
+                  "architecture": {"name": architecture}}  # fmt: skip
+        with pytest.raises(Unprocessable, match=lacks) as refused:
+            client.runs.train(recipe)
+        assert "a, b, colour" in refused.value.message
+        assert len(client.runs.list()) == before

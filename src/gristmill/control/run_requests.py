@@ -14,6 +14,7 @@ from gristmill.core.ids import check_name
 from gristmill.core.types import DTYPES, Resources, RunKind, Told
 from gristmill.data import records as datasets
 from gristmill.registry import versions
+from gristmill.tasks.protocol import Choosy
 from gristmill.tasks.recipe import Recipe, parse_recipe
 
 if TYPE_CHECKING:
@@ -81,13 +82,15 @@ def wanted(platform: Platform, connection: records.Connection, tenant: str, requ
 
 def _train(platform: Platform, connection: records.Connection, tenant: str, asked: Train) -> Wanted:
     recipe = parse_recipe(asked.recipe)
-    plugins.load("tasks", recipe.task)
+    task = plugins.load("tasks", recipe.task)()
     if recipe.framework not in plugins.names("trainers"):
         raise Unprocessable(
             f"There is no trainer for {recipe.framework!r}: installed are {', '.join(plugins.names('trainers'))}.",
             field="framework",
         )
     dataset = datasets.get(connection, tenant, recipe.data.dataset, recipe.data.version)
+    if isinstance(task, Choosy) and "columns" in dataset.manifest:
+        task.check_columns(dataset.manifest["columns"], recipe.data.target or dataset.manifest.get("target"))
     pinned = recipe.model_dump(mode="json")
     pinned["data"]["version"] = dataset.version
     pinned["base"] = _base(connection, tenant, recipe)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from gristmill.core.errors import Malformed, Unprocessable, UnsupportedMediaType
 from gristmill.core.types import Signature, TensorSpec
 from gristmill.tasks.classification import Classification, adopted_labels, encode_labels, probability_outputs, ranked
+from gristmill.tasks.columns import check_there
 from gristmill.tasks.options import check_options
 from gristmill.tasks.preprocessing import NormaliseImage, Preprocessing, fit_image
 from gristmill.tasks.protocol import Columns, Examples, ModelTensors, Tensors, shapes_of
@@ -26,13 +27,12 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 class ImageClassification(Classification):
     name = "image-classification"
 
+    def check_columns(self, names: Collection[str], target: str | None) -> None:
+        check_there(names, "image", target or "label")
+
     def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
         column = target or "label"
-        for name in ("image", column):
-            if name not in columns:
-                raise Unprocessable(
-                    f"The data has no column {name!r}: its columns are {', '.join(columns)}.", field=name
-                )
+        self.check_columns(columns, target)
         images = columns["image"]
         if images.dtype != np.uint8 or images.ndim != 4:
             raise Unprocessable(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -83,6 +83,15 @@ class Windowed(Protocol):
 
     def options(self, preprocessing: Preprocessing) -> dict[str, Any]:
         """What the recipe's `preprocessing` said of the windows that it was fitted on."""
+        ...
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A task that needs columns of certain names."""
+
+    def check_columns(self, names: Collection[str], target: str | None) -> None:
+        """Raises Unprocessable where one lacks. `examples` asks the same."""
         ...
 
 

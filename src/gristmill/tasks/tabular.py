@@ -9,6 +9,7 @@ import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import TensorSpec
+from gristmill.tasks.columns import check_there
 from gristmill.tasks.options import check_options
 from gristmill.tasks.preprocessing import Preprocessing, Standardise, fit_columns, fit_standardise
 from gristmill.tasks.protocol import ModelTensors, Tensors, shapes_of
@@ -18,11 +19,7 @@ Signed = tuple[TensorSpec, ...]
 
 def feature_inputs(columns: Mapping[str, np.ndarray], target: str) -> tuple[Tensors, tuple[str, ...]]:
     """Columns but the target → `features` float32 [N, F] where all are numbers, else one input [N, 1] a column."""
-    if target not in columns:
-        raise Unprocessable(
-            f"The data has no column {target!r} to predict: its columns are {', '.join(columns)}.",
-            field=target, expected=list(columns),
-        )  # fmt: skip
+    check_there(columns, target)
     features = {name: values for name, values in columns.items() if name != target}
     if not features:
         raise Unprocessable(f"The data has no column besides the target {target!r}: there is nothing to predict from.")

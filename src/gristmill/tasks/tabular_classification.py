@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from gristmill.core.types import Signature
 from gristmill.tasks.classification import Classification, adopted_labels, encode_labels, probability_outputs, ranked
+from gristmill.tasks.columns import check_there
 from gristmill.tasks.preprocessing import Preprocessing
 from gristmill.tasks.protocol import Columns, Examples, ModelTensors, Tensors
 from gristmill.tasks.tabular import adopt_features, feature_inputs, feature_specs, fit_features, parse_rows
@@ -14,6 +15,9 @@ from gristmill.tasks.tabular import adopt_features, feature_inputs, feature_spec
 
 class TabularClassification(Classification):
     name = "tabular-classification"
+
+    def check_columns(self, names: Collection[str], target: str | None) -> None:
+        check_there(names, target or "target")
 
     def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
         column = target or "target"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Signature, TensorSpec
+from gristmill.tasks.columns import check_there
 from gristmill.tasks.metrics import regression_metrics
 from gristmill.tasks.preprocessing import Preprocessing
 from gristmill.tasks.protocol import Columns, Examples, ModelOutput, ModelTensors, Tensors, only, shapes_of
@@ -20,6 +21,9 @@ class TabularRegression:
     default_loss = "mse"
     primary_metric = "rmse"
     higher_is_better = False
+
+    def check_columns(self, names: Collection[str], target: str | None) -> None:
+        check_there(names, target or "target")
 
     def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
         column = target or "target"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from gristmill.core.errors import Malformed, Unprocessable
 from gristmill.core.types import Signature, TensorSpec
 from gristmill.tasks.classification import Classification, adopted_labels, encode_labels, probability_outputs, ranked
+from gristmill.tasks.columns import check_there
 from gristmill.tasks.options import check_options
 from gristmill.tasks.preprocessing import Preprocessing, fit_tokens
 from gristmill.tasks.protocol import Columns, Examples, ModelTensors, Tensors
@@ -20,13 +21,13 @@ _OPTIONS = {"max_length": 64, "max_vocabulary": 20_000, "min_count": 1, "lowerca
 class TextClassification(Classification):
     name = "text-classification"
 
+    def check_columns(self, names: Collection[str], target: str | None) -> None:
+        check_there(names, target or "label")
+
     def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
         """The text column is `text`, or the only column of text beside the target."""
         column = target or "label"
-        if column not in columns:
-            raise Unprocessable(
-                f"The data has no column {column!r}: its columns are {', '.join(columns)}.", field=column
-            )
+        self.check_columns(columns, target)
         texts = [name for name, values in columns.items() if name != column and values.dtype == object]
         if "text" not in texts and len(texts) != 1:
             raise Unprocessable(f"The data needs one column of text: its columns are {', '.join(columns)}.",

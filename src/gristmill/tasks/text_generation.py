@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,12 +47,15 @@ class TextGeneration:
     primary_metric = "perplexity"
     higher_is_better = False
 
+    def check_columns(self, names: Collection[str], target: str | None) -> None:
+        if not {MESSAGES, TEXT} & set(names):
+            raise Unprocessable(f"The data needs a column text or messages: its columns are {', '.join(names)}.",
+                                field=TEXT)  # fmt: skip
+
     def examples(self, columns: Columns, target: str | None, labels: Sequence[str] | None = None) -> Examples:
         """Of a column `messages` (chats as JSON) or `text`; passages of one `document` belong together."""
-        name = next((name for name in (MESSAGES, TEXT) if name in columns), None)
-        if name is None:
-            raise Unprocessable(f"The data needs a column text or messages: its columns are {', '.join(columns)}.",
-                                field=TEXT)  # fmt: skip
+        self.check_columns(columns, target)
+        name = next(name for name in (MESSAGES, TEXT) if name in columns)
         missing = [row for row, value in enumerate(columns[name]) if not value]
         if missing:
             raise Unprocessable(f"Row {missing[0] + 1} has no {name}.", field=name)
