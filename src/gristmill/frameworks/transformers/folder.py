@@ -11,9 +11,12 @@ from gristmill.core.errors import CorruptBundle, Unprocessable
 
 CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+LONGEST_CONTEXT = 2**24  # tokens; the longest that a model has claimed by 2026 is ten million
 # Layers are built, without weights, before the file's tensors are held against them: 10⁹ take for ever.
 _MOST = dict.fromkeys(("num_hidden_layers", "num_layers", "n_layer", "n_layers"), 4096)
-_MOST |= dict.fromkeys(("max_position_embeddings", "n_positions", "vocab_size", "hidden_size", "pad_token_id"), 2**31)
+_MOST |= dict.fromkeys(("vocab_size", "hidden_size", "pad_token_id"), 2**31)
+_MOST |= dict.fromkeys(("max_position_embeddings", "n_positions"), LONGEST_CONTEXT)
+_LEAST = {"pad_token_id": -1, "max_position_embeddings": 1, "n_positions": 1}  # 0 of all others
 _ATTENTION = ("attn_implementation", "_attn_implementation")
 _PICKLED = ("pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")
 
@@ -47,10 +50,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _check_values(config: dict[str, Any]) -> None:
     for field, most in _MOST.items():
-        value = config.get(field)
-        if value is not None and (type(value) is not int or not -1 <= value <= most):
-            raise CorruptBundle(f"{CONFIG} says {str(value)[:40]!r} for {field!r}, where a whole number up to {most} "
-                                "belongs.", file=CONFIG)  # fmt: skip
+        value, least = config.get(field), _LEAST.get(field, 0)
+        if value is not None and (type(value) is not int or not least <= value <= most):
+            raise CorruptBundle(f"{CONFIG} says {str(value)[:40]!r} for {field!r}, where a whole number from {least} "
+                                f"to {most} belongs.", file=CONFIG)  # fmt: skip
     for field in _ATTENTION:  # `org/name` is a kernel that Transformers takes from the hub: native code
         if not str(config.get(field) or "eager").isidentifier():
             raise Unprocessable(f"{CONFIG} names code from elsewhere in {field!r}: leave it out.", field=field)

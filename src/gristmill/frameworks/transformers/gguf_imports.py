@@ -13,7 +13,7 @@ from gristmill.core.generation import LanguageFacts
 from gristmill.core.types import TensorSpec
 from gristmill.frameworks.gguf import GGUF, GgufHeader, is_gguf, read_header
 from gristmill.frameworks.importing import Imported, ImportJob
-from gristmill.frameworks.transformers.folder import CONFIG
+from gristmill.frameworks.transformers.folder import CONFIG, LONGEST_CONTEXT
 from gristmill.tasks.language.chat_template import CHAT_TEMPLATE, ChatTemplate
 from gristmill.tasks.language.tokenizer import GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, LanguageTokenizer
 from gristmill.tasks.preprocessing import PassThrough, Preprocessing
@@ -36,9 +36,12 @@ class GgufImporter:
         header = read_header(source)
         tokens = header.metadata.get("tokenizer.ggml.tokens")
         length = header.metadata.get(f"{header.architecture}.context_length")
-        if not isinstance(tokens, list) or not isinstance(length, int) or length < 1:
+        if not isinstance(tokens, list) or not isinstance(length, int):
             raise Unprocessable("The GGUF file holds no language model: its tokenizer or context length is missing.",
                                 field="source")  # fmt: skip
+        if not 1 <= length <= LONGEST_CONTEXT:
+            raise Unprocessable(f"The GGUF file says a context of {length} tokens, where a number from 1 to "
+                                f"{LONGEST_CONTEXT} belongs.", field="source")  # fmt: skip
         job.weights.mkdir(parents=True)
         shutil.copyfile(source, job.weights / GGUF)
         _write_tokenizer(header, tokens, job.weights)
