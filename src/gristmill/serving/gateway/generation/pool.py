@@ -136,7 +136,7 @@ class GenerationPool(ReplicaSet[Item]):
         in_flight = replica.in_flight
         for begun in message.begun:
             if isinstance(stream := in_flight.get(begun.request), Stream):
-                stream.prompt_tokens = begun.prompt
+                stream.begin(begun.prompt)
         for delta in message.deltas:
             if isinstance(stream := in_flight.get(delta.request), Stream) and not stream.ended:
                 stream.push(delta)

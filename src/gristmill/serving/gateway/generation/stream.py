@@ -20,9 +20,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_deltas", "_wake", "adapter", "arrived_at", "asked", "begun_at", "bytes_in", "computing", "deadline",
-        "deaths", "ended", "error", "forget", "key", "last_at", "prompt_tokens", "record_id", "reservation", "rows",
-        "sent", "usage", "whole", "written",
+        "_accepted", "_deltas", "_wake", "adapter", "arrived_at", "asked", "begun_at", "bytes_in", "computing",
+        "deadline", "deaths", "ended", "error", "forget", "key", "last_at", "prompt_tokens", "record_id", "reservation",
+        "rows", "sent", "usage", "whole", "written",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,7 @@ class Stream:
         self.forget: Callable[[Stream], None] = _nobody  # told when the client leaves
         self._deltas: list[Delta] = []
         self._wake: asyncio.Future[None] | None = None
+        self._accepted: asyncio.Future[None] | None = None
 
     @property
     def operation(self) -> str:
@@ -78,6 +79,11 @@ class Stream:
         return (self.last_at - self.begun_at) / after_first if self.begun_at and after_first > 0 else None
 
     # The pool's side
+
+    def begin(self, prompt_tokens: int) -> None:
+        """A replica has taken its prompt."""
+        self.prompt_tokens = prompt_tokens
+        self._accept()
 
     def push(self, delta: Delta) -> None:
         if delta.tokens:  # a prompt that comes again is not timed
@@ -107,11 +113,22 @@ class Stream:
         self._call()
         self.forget(self)
 
+    def _accept(self) -> None:
+        if self._accepted is not None and not self._accepted.done():
+            self._accepted.set_result(None)
+
     def _call(self) -> None:
+        if self.ended:
+            self._accept()
         if self._wake is not None and not self._wake.done():
             self._wake.set_result(None)
 
     # The client's side
+
+    def accepted(self) -> asyncio.Future[None]:
+        """Done once a replica has taken its prompt, or it has ended; asked for before it is sent."""
+        self._accepted = asyncio.get_running_loop().create_future()
+        return self._accepted
 
     async def take(self) -> list[Delta]:
         """What came since the last call, empty when the stream ended well. Raises its error, or ClientLeft."""

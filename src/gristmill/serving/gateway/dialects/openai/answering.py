@@ -121,11 +121,16 @@ class Generations:
     ) -> StreamedAnswer:
         """As server-sent events; `done`: say `[DONE]`; `broken`: the event of an error in mid-stream.
 
-        What fails before the first fails with its own status.
+        What fails before the first, or before every prompt is taken, fails with its own status.
         """
         deltas = self._deltas()
         try:
+            several = [(stream, stream.accepted()) for stream in self.streams] if len(self.streams) > 1 else []
             first = await anext(deltas, None)
+            for stream, accepted in several:
+                await accepted
+                if stream.error is not None:
+                    raise stream.error
         except BaseException:
             await deltas.aclose()
             raise

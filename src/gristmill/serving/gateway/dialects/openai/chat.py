@@ -12,6 +12,7 @@ from gristmill.serving.gateway.dialects.openai import logprobs
 from gristmill.serving.gateway.dialects.openai.answering import Generations, Target, now, target, usage_document
 from gristmill.serving.gateway.dialects.openai.messages import rendered
 from gristmill.serving.gateway.dialects.openai.parameters import Chat, NamedTool, read
+from gristmill.serving.gateway.dialects.openai.refusals import missing, unsupported
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.work import Answer, StreamedAnswer
 
@@ -33,9 +34,9 @@ def generation(asked: Chat, at: Target) -> GenerationRequest:
     """Raises Malformed naming what the model cannot do, or what contradicts."""
     facts = at.facts
     if facts is not None and not facts.chat:
-        raise Malformed(f"{at.model!r} has no chat template: send a prompt to /v1/completions.", field="messages")
+        raise unsupported(f"{at.model!r} has no chat template: send a prompt to /v1/completions.", "messages")
     if asked.tools and facts is not None and not facts.tools:
-        raise Malformed(f"{at.model!r} takes no tools: its chat template knows none.", field="tools")
+        raise unsupported(f"{at.model!r} takes no tools: its chat template knows none.", "tools")
     if asked.top_logprobs is not None and not asked.logprobs:
         raise Malformed("top_logprobs needs logprobs to be true.", field="top_logprobs")
     tools, choice = _tools(asked)
@@ -81,9 +82,7 @@ def _schema(asked: Chat) -> dict[str, Any] | None:
     if form.type == "json_object":
         return {}
     if form.json_schema is None:
-        raise Malformed(
-            "Missing required parameter: 'response_format.json_schema'.", field="response_format.json_schema"
-        )
+        raise missing("response_format.json_schema")
     return form.json_schema.schema
 
 

@@ -11,6 +11,7 @@ from gristmill.core.generation import Delta, GenerationRequest, TokenLogprob
 from gristmill.serving.gateway.dialects.openai import logprobs
 from gristmill.serving.gateway.dialects.openai.answering import Generations, Target, now, target, usage_document
 from gristmill.serving.gateway.dialects.openai.parameters import Completion, read
+from gristmill.serving.gateway.dialects.openai.refusals import unsupported
 from gristmill.serving.gateway.request import Request
 from gristmill.serving.gateway.work import Answer, StreamedAnswer
 
@@ -35,11 +36,12 @@ def _prompts(asked: Completion) -> list[str | list[int]]:
     given = asked.prompt
     prompts = given if isinstance(given, list) and given and not isinstance(given[0], int) else [given]
     if not all(isinstance(prompt, str) or _are_tokens(prompt) for prompt in prompts):
-        raise Malformed("Invalid 'prompt': a prompt is a text or a list of token ids.", field="prompt")
+        raise Malformed("Invalid 'prompt': a prompt is a text or a list of token ids.", field="prompt",
+                        reason="invalid_type")  # fmt: skip
     if not all(prompts) or len(prompts) > MOST_PROMPTS:
         raise Malformed(f"prompt should be 1 to {MOST_PROMPTS} texts, none of them empty.", field="prompt")
     if asked.best_of is not None and asked.best_of != (asked.n or 1):
-        raise Malformed("best_of is not done here: ask for n and choose.", field="best_of")
+        raise unsupported("best_of is not done here: ask for n and choose.", "best_of")
     _check_echo(asked, prompts)
     return prompts
 

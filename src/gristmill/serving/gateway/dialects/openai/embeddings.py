@@ -68,9 +68,9 @@ def _texts(given: str | list[Any]) -> list[str]:
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise Malformed("Send texts: token ids are another model's, which this one does not know.",
-                            field=f"input[{place}]")  # fmt: skip
+                            field=f"input[{place}]", reason="invalid_type")  # fmt: skip
         if not text:
-            raise Malformed("A text is empty.", field=f"input[{place}]")
+            raise Malformed("A text is empty.", field=f"input[{place}]", reason="empty_string")
     return texts
 
 

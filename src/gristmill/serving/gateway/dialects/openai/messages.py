@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from gristmill.core.errors import Malformed
+from gristmill.serving.gateway.dialects.openai.refusals import missing
 
 _TEXTS = frozenset(("text", "input_text", "output_text", "summary_text", "reasoning_text", "refusal"))
 
@@ -72,18 +73,24 @@ def _content(message: Message, place: int) -> str:
     if message.content is None:
         if message.role == "assistant" and message.tool_calls:
             return ""
-        raise Malformed(f"Missing required parameter: 'messages[{place}].content'.", field=f"messages[{place}].content")
+        raise missing(f"messages[{place}].content")
     if not message.content:
-        raise Malformed("The content of a message has no parts.", field=f"messages[{place}].content")
+        raise Malformed(
+            "The content of a message has no parts.", field=f"messages[{place}].content", reason="empty_array"
+        )
     return "".join([_text(part, f"messages[{place}].content[{number}]") for number, part in enumerate(message.content)])
 
 
 def _text(part: Part, field: str) -> str:
     text = part.refusal if part.type == "refusal" else part.text
     if part.type in _TEXTS and text is None:
-        raise Malformed(f"Missing required parameter: '{field}.text'.", field=f"{field}.text")
+        raise missing(f"{field}.text")
     if part.type not in _TEXTS or text is None:
-        raise Malformed(f"This model reads text: it takes no content of the type {part.type!r}.", field=field)
+        raise Malformed(
+            f"This model reads text: it takes no content of the type {part.type!r}.",
+            field=field,
+            reason="unsupported_value",
+        )
     return text
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -12,6 +11,7 @@ from gristmill.core.errors import Malformed
 from gristmill.core.generation import Sampling
 from gristmill.serving.gateway.dialects.openai.broken_text import broken_place
 from gristmill.serving.gateway.dialects.openai.messages import Message
+from gristmill.serving.gateway.dialects.openai.refusals import refused, unsupported
 
 Count = Annotated[int, Meta(ge=1)]
 Temperature = Annotated[float, Meta(ge=0, le=2)]
@@ -125,7 +125,7 @@ class Chat(_Common, kw_only=True):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.store:
-            raise Malformed("Chats are not stored here: leave 'store' out, or use /v1/responses.", field="store")
+            raise unsupported("Chats are not stored here: leave 'store' out, or use /v1/responses.", "store")
         if self.max_tokens is not None and self.max_completion_tokens is not None:
             raise Malformed("max_tokens and max_completion_tokens say the same: send one.", field="max_tokens")
 
@@ -147,9 +147,6 @@ class Tokens(msgspec.Struct, forbid_unknown_fields=True):
 
 
 P = TypeVar("P", bound=msgspec.Struct)
-_PLACE = re.compile(r" - at (?:`key` in )?`\$\.?(.*)`$")
-_UNKNOWN = re.compile(r"unknown field `(.+?)`")
-_MISSING = re.compile(r"required field `(.+?)`")
 
 
 def read(body: bytes, kind: type[P]) -> P:
@@ -157,24 +154,12 @@ def read(body: bytes, kind: type[P]) -> P:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise _refused(str(error)) from None
+        raise refused(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         place = broken_place(body)
         if place is not None:
             raise Malformed(f"Invalid {place!r}: the text is no valid Unicode.", field=place) from None
         raise Malformed(f"The body is not valid JSON: {error}.") from None
-
-
-def _refused(told: str) -> Malformed:
-    place = _PLACE.search(told)
-    inside = place[1].removesuffix("[...]") if place else ""
-    reason = _PLACE.sub("", told)
-    for pattern, sentence in ((_UNKNOWN, "Unknown parameter: {!r}."), (_MISSING, "Missing required parameter: {!r}.")):
-        if found := pattern.search(reason):
-            name = f"{inside}.{found[1]}" if inside else found[1]
-            return Malformed(sentence.format(name), field=name)
-    field = inside or "body"
-    return Malformed(f"Invalid {field!r}: {reason[:1].lower()}{reason[1:]}.", field=field)
 
 
 def _by_token(biases: dict[str, float]) -> dict[int, float]:

@@ -19,6 +19,7 @@ from gristmill.serving.gateway.dialects.openai.parameters import (
     ResponseFormat,
     Tool,
 )
+from gristmill.serving.gateway.dialects.openai.refusals import missing
 from gristmill.serving.gateway.dialects.openai.responses.asked import Counted, Item, NamedChoice, Response
 
 _NEEDED = {"message": ("role", "content"), "function_call": ("call_id", "name", "arguments"),
@@ -32,8 +33,7 @@ def own_items(asked: Counted) -> list[Item]:
     for place, item in enumerate(items):
         lacking = next((name for name in _NEEDED[item.type] if getattr(item, name) is None), None)
         if lacking is not None:
-            field = f"input[{place}].{lacking}"
-            raise Malformed(f"Missing required parameter: {field!r}.", field=field)
+            raise missing(f"input[{place}].{lacking}")
         if item.type == "function_call" and not _is_json(item.arguments or "{}"):
             field = f"input[{place}].arguments"
             raise Malformed(f"Invalid {field!r}: the arguments of a call are JSON.", field=field)
@@ -53,7 +53,7 @@ def as_chat(asked: Counted, items: Sequence[Item]) -> Chat:
     messages = [Message("system", asked.instructions)] if asked.instructions else []
     messages += _messages(items)
     if not messages:
-        raise Malformed("Missing required parameter: 'input'.", field="input")
+        raise missing("input")
     form = asked.text.format if asked.text is not None else None
     functions = [Function(tool.name, tool.description, tool.parameters, tool.strict) for tool in asked.tools]
     choice = asked.tool_choice
