@@ -96,13 +96,13 @@ class Endpoints(Resource[D]):
             try:
                 for one in (yield from _those(endpoint, replica)):
                     logs.setdefault(one["id"], _log(endpoint, one["id"], lines))
+                for name, log in logs.items():
+                    if not log.ended and (text := (yield from log.more())):
+                        yield Item({"replica": name, "text": text})
             except NotFound:
                 if logs:
                     return
                 raise
-            for name, log in logs.items():
-                if not log.ended and (text := (yield from log.more())):
-                    yield Item({"replica": name, "text": text})
             yield Pause(FOLLOW_S)
 
     @operation
