@@ -253,6 +253,16 @@ def test_what_is_refused_has_the_code_that_openai_gives_it(served: Rig, asked: d
     assert answer.json["error"]["code"] == code, answer.json
 
 
+def test_what_may_stand_there_is_told(served: Rig) -> None:
+    for asked, known in (
+        ({"messages": [{"role": "king", "content": "x"}]}, "'assistant', 'developer', 'system', 'tool', 'user'"),
+        ({"tool_choice": "maybe"}, "'auto', 'none', 'required'"),
+        ({"response_format": {"type": "xml"}}, "'json_object', 'json_schema', 'text'"),
+    ):
+        answer = served.request("POST", "/v1/chat/completions", {"model": "tiny", "messages": MESSAGES} | asked)
+        assert f"is none of {known}." in answer.json["error"]["message"], answer.json
+
+
 def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: Rig) -> None:
     with pytest.raises(openai.NotFoundError) as unknown:
         client.completions.create(model="unknown", prompt="x")
@@ -267,7 +277,8 @@ def test_errors_raise_the_clients_own_exceptions(client: openai.OpenAI, served: 
         client.models.delete("tiny")
     with pytest.raises(openai.NotFoundError) as no_path:
         client.moderations.create(input="x")
-    assert no_path.value.type == "invalid_request_error"
+    assert (no_path.value.type, no_path.value.code) == ("invalid_request_error", "unknown_url")
+    assert "POST /v1/moderations" in no_path.value.message
     with (
         pytest.raises(openai.AuthenticationError),
         openai.OpenAI(base_url=f"http://127.0.0.1:{served.port}/v1", api_key="none") as stranger,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from gristmill.core import plugins
-from gristmill.core.errors import GristmillError, Internal, Malformed, NotFound
+from gristmill.core.errors import GristmillError, Internal, Malformed
 from gristmill.core.log import request_id as logged_request_id
 from gristmill.serving.gateway import health
 from gristmill.serving.gateway.body import ClientLeft, Receive
@@ -80,7 +80,7 @@ class App:
             if path == "/metrics":
                 text = ((b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),)
                 return Answer(Reply(self._serving.metrics(key), text), "")
-            raise NotFound("There is nothing at this path.")
+            raise request.nothing_here()
         except GristmillError as error:
             limits = request.limit_headers() if request is not None and error.status == 429 else ()
             refusal = _refusal(dialect or self._dialects["v2"], error, path, limits)

@@ -6,7 +6,7 @@ import math
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from gristmill.core.errors import Malformed, UnsupportedMediaType
+from gristmill.core.errors import Malformed, NotFound, UnsupportedMediaType
 from gristmill.core.generation import Delta
 from gristmill.core.routes import RouteKey
 from gristmill.serving.gateway import body as bodies
@@ -44,6 +44,10 @@ class Request(Call):
         """What stands behind the path's question mark, still escaped."""
         told: bytes = self._scope["query_string"]
         return told.decode("latin-1")
+
+    def nothing_here(self, instead: str = "") -> NotFound:
+        """No dialect has such a method at such a path; `instead`: what to do."""
+        return NotFound(f"There is no {self.method} {self.path[:200]} here{instead}.", reason="unknown_url")
 
     async def body(self) -> bytes:
         """Inflated; read once. Raises TooLarge, Malformed (compression), ClientLeft."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gristmill.core.errors import GristmillError, NotFound
+from gristmill.core.errors import GristmillError
 from gristmill.core.routes import RouteVersion
 from gristmill.serving.gateway.dialects.generated_text import error_body, generated_text
 from gristmill.serving.gateway.dialects.openai.answering import Target
@@ -26,7 +26,7 @@ class HuggingFace:
             document = {"id": name, "pipeline_tag": route.endpoint.task, "ready": share.pool.ready}
             return Answer(Reply(msgspec.json.encode(document)), share.pool.version.model)
         if request.method != "POST":
-            raise NotFound(f"There is no {request.method} at this path: POST the inputs.")
+            raise request.nothing_here(": POST the inputs")
         content_type = request.content_type(_READABLE)
         share = route.pick(adapter=adapter or None)
         facts = share.pool.signature.language

@@ -41,7 +41,7 @@ class KServeV1:
             return _models(request)
         match = _MODEL(request.path)
         if match is None or request.method != ("GET" if match["what"] is None else "POST"):
-            raise NotFound(f"There is no {request.method} at this path.")
+            raise request.nothing_here()
         name, _, adapter = match["name"].partition(":")
         try:
             share = request.route(name).pick(adapter=adapter or None)

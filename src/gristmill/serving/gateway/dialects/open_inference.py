@@ -56,7 +56,7 @@ class OpenInference:
             return _document([entry for route in request.routes() for entry in descriptions.index(route)])
         elif (match := _REPOSITORY(request.path)) and request.method == "POST":
             return _repository(request, match["name"], match["what"])
-        raise NotFound(f"There is no {request.method} at this path.")
+        raise request.nothing_here()
 
     def error(self, error: GristmillError, path: str) -> bytes:
         return msgspec.json.encode({"error": error.message})

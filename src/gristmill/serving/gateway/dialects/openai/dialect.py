@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from gristmill.core.errors import GristmillError, Malformed, NotFound, Unprocessable
+from gristmill.core.errors import GristmillError, Malformed, Unprocessable
 from gristmill.serving.gateway.dialects.openai.chat import chat
 from gristmill.serving.gateway.dialects.openai.completions import completions
 from gristmill.serving.gateway.dialects.openai.embeddings import embeddings
@@ -33,7 +33,7 @@ class OpenAI:
         if request.path.startswith(f"{RESPONSES}/"):
             resource = responses
         elif resource is None or request.method != "POST":
-            raise NotFound(f"There is no {request.method} at this path: POST to {', '.join(_RESOURCES)}.")
+            raise request.nothing_here(f": POST to {', '.join(_RESOURCES)}")
         request.content_type(_READABLE)
         try:
             return _with_limits(await resource(request), request.limit_headers())

@@ -154,7 +154,7 @@ def read(body: bytes, kind: type[P]) -> P:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise refused(str(error)) from None
+        raise refused(str(error), kind) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         place = broken_place(body)
         if place is not None:
