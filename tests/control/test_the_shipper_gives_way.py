@@ -7,8 +7,9 @@ import pytest
 
 from gristmill.control import shipper
 from gristmill.control.controller import Controller
-from gristmill.control.pace import Times, rest_s, thread_times
+from gristmill.control.pace import rest_s
 from gristmill.control.platform import Platform
+from gristmill.core.waiting import Times, thread_times
 from gristmill.store.journal import Journal
 from tests.control.rig import StandInEngine
 from tests.control.test_the_books_hear_everything_once import record, usage_records

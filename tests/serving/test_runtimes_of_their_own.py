@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
@@ -47,6 +48,10 @@ def test_an_endpoint_moves_to_another_runtime_of_the_same_version_or_says_what_i
     write_trial(trial, EngineTrial("transformers", figures, 1))
     why = "the fastest of 2 with 1 core over 1, 16 streams, but at 16 alone vllm is"
     assert platform.json("endpoints", "show", "tiny")["runtime"]["because"] == why
+    held_up = [msgspec.structs.replace(one, waited=0.34) for one in figures]
+    write_trial(trial, EngineTrial("transformers", tuple(held_up), 1))
+    told = platform.json("endpoints", "show", "tiny")["runtime"]["because"]
+    assert told.startswith(f"{why}; the machine was busy meanwhile (34% of their time they waited for a core)")
     refused = platform.cli("deploy", "tiny@1", "--runtime", "vlm", check=False)
     assert refused.returncode == 1
     assert "There is no runtime 'vlm'" in refused.stderr

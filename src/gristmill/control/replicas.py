@@ -206,7 +206,7 @@ class Replicas:
             bundle=str(self._bundle(replica.digest)), socket=self._socket(replica), resources=replica.granted,
             log_level=self._platform.settings.log_level, runtime=replica.runtime,
             trials=str(self._platform.settings.trials), environments=installed(self._platform.settings.runtimes),
-            adapters=self._adapters(replica),
+            adapters=self._adapters(replica), served=replica.ready_at is not None,
         )  # fmt: skip
         write_atomic(folder / "replica.json", msgspec.json.encode(spec))
         (folder / "failure.json").unlink(missing_ok=True)

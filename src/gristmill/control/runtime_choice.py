@@ -47,8 +47,18 @@ def _because(trial: EngineTrial) -> str:
     streams = list(able[0].tokens_per_s)
     best = {count: max(able, key=lambda one: one.tokens_per_s[count]).runtime for count in streams}
     others = [f"at {count} alone {best[count]} is" for count in streams if best[count] != trial.chosen]
-    return ", but ".join([f"{because} over {', '.join(streams)} streams", *others])
+    told = ", but ".join([f"{because} over {', '.join(streams)} streams", *others])
+    if trial.disturbed:
+        told += (f"; the machine was busy meanwhile ({trial.waited:.0%} of their time they waited for a core): they "
+                 "are tried again when replicas start and cores are free")  # fmt: skip
+    return told
 
 
 def _figures(one: EngineFigures) -> dict[str, Any]:
-    return {"runtime": one.runtime, "tokens_per_s": one.tokens_per_s, "load_s": one.load_s, "refused": one.refused}
+    return {
+        "runtime": one.runtime,
+        "tokens_per_s": one.tokens_per_s,
+        "load_s": one.load_s,
+        "waited": one.waited,
+        "refused": one.refused,
+    }

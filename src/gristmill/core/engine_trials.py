@@ -8,6 +8,7 @@ import msgspec
 
 from gristmill.core.files import write_atomic
 
+_DISTURBED = 0.15  # share of waiting; alone on two cores engines wait for 1 to 5 %
 AUTO = "auto"  # in a runtime's place: the one that a trial chooses
 
 
@@ -17,6 +18,7 @@ class EngineFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     runtime: str
     tokens_per_s: dict[str, float] = {}
     load_s: float = 0.0
+    waited: float = 0.0  # of the time in which its threads had something to compute, the share of waiting for a core
     refused: str | None = None  # why it cannot serve the version
 
 
@@ -24,6 +26,16 @@ class EngineTrial(msgspec.Struct, frozen=True):
     chosen: str
     figures: tuple[EngineFigures, ...]
     cores: int
+
+    @property
+    def waited(self) -> float:
+        """Of the engine that waited most: one that was held up may have lost by that."""
+        return max((one.waited for one in self.figures), default=0.0)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether the machine was so busy with other things that the figures tell little."""
+        return len(self.figures) > 1 and self.waited > _DISTURBED
 
 
 def trial_path(folder: Path, digest: str, cores: int) -> Path:

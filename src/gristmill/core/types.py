@@ -278,6 +278,7 @@ class ReplicaSpec(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     runtime: str | None = None  # None: the manifest's own; `auto`: the fastest of a trial
     trials: str = ""  # folder of what trials found, for all replicas of this machine
+    served: bool = False  # it has been ready: it is to come back soon, with the engine that it had
     environments: dict[str, str] = {}  # by runtime that is installed apart: its Python
     adapters: tuple[AdapterRef, ...] = ()  # to load before it is ready
 

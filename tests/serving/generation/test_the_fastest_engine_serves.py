@@ -53,12 +53,33 @@ def test_the_fastest_of_a_trial_is_chosen_and_the_figures_are_kept(
     assert engine_of(spec, verify(bundle)) == "llama-cpp-int8"  # not tried again
 
 
+@pytest.mark.skipif(importlib.util.find_spec("llama_cpp") is None, reason="llama-cpp-python is not installed")
+def test_a_trial_that_a_busy_machine_held_up_is_done_anew_once_cores_are_free(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = rig.bring(tiny_gguf(tmp_path / "tiny.gguf")).folder / "bundle"
+    names = ["llama-cpp", "llama-cpp-int8"]
+    monkeypatch.setattr(engine_choice, "engines_for", lambda manifest, apart: names)
+    spec = spec_of(bundle, tmp_path)
+    held_up = EngineTrial("x", tuple(EngineFigures(name, {"1": 1e9}, waited=1.0) for name in names), 1)
+    Path(spec.trials).mkdir()
+    write_trial(trial_path(Path(spec.trials), spec.digest, 1), held_up)
+
+    monkeypatch.setattr(engine_choice.psutil, "cpu_percent", lambda interval: 100.0)
+    assert engine_of(spec, verify(bundle)) == "x"  # it would be held up again
+    monkeypatch.setattr(engine_choice.psutil, "cpu_percent", lambda interval: 0.0)
+    assert engine_of(msgspec.structs.replace(spec, served=True), verify(bundle)) == "x"  # it comes back with its own
+    assert engine_of(spec, verify(bundle)) in names
+    assert kept(spec).chosen in names
+    assert kept(spec).waited < 1.0
+
+
 def test_an_engine_that_dies_is_refused_with_a_reason_and_another_serves(rig: Rig, tmp_path: Path) -> None:
     bundle = rig.bring(language.folder(tmp_path / "tiny")).folder / "bundle"
     spec = spec_of(bundle, tmp_path, environments={"vllm": "/bin/false"})
     assert engine_of(spec, verify(bundle)) == "transformers"
     assert {one.runtime: one.refused for one in kept(spec).figures} == {
-        "transformers": None, "vllm": "vllm failed; the replica's log has the reason.",
+        "transformers": None, "vllm": "vllm failed: see `gristmill endpoints logs e`.",
     }  # fmt: skip
     faster = (EngineFigures("vllm", {"1": 1e9}), EngineFigures("transformers", {"1": 1.0}))
     write_trial(trial_path(Path(spec.trials), spec.digest, 1), EngineTrial("vllm", faster, 1))

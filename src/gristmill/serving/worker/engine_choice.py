@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.engine_trials import AUTO, EngineFigures, EngineTrial, read_trial, trial_path, write_trial
@@ -21,6 +22,8 @@ from gristmill.frameworks.engines import engines_for
 
 _log = logging.getLogger(__name__)
 _MOVED = "GRISTMILL_RUNTIME"
+_LOOK_S = 1.0
+_TOLERANCE = 0.2  # cores: an idle platform takes some of one
 _LONGEST_S = 150.0  # of one engine's trial; the controller waits longer for a replica that loads
 
 
@@ -43,17 +46,27 @@ def move_to(environments: Mapping[str, str], runtime: str) -> None:
 
 
 def _tried(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:
-    """The trial that is kept, or a new one where an engine came or went; replicas that start together try once."""
+    """The trial that is kept, or a new one: where an engine came or went, and of a replica that begins to serve where
+    the kept one was disturbed and cores are free now. Replicas that start together try once."""
     path = trial_path(Path(spec.trials), spec.digest, max(1, int(spec.resources.cores)))
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kept = read_trial(path)
-        if kept is not None and {one.runtime for one in kept.figures} == set(candidates):
+        known = kept is not None and {one.runtime for one in kept.figures} == set(candidates)
+        if kept is not None and known and (spec.served or not kept.disturbed or _free_cores() < kept.cores):
             return kept
         trial = _try_all(spec, candidates)
+        if kept is not None and known and trial.waited > kept.waited:
+            return kept
         write_trial(path, trial)
     return trial
+
+
+def _free_cores() -> float:
+    """Cores that nobody used while it was looked."""
+    idle = 1 - psutil.cpu_percent(_LOOK_S) / 100
+    return float((psutil.cpu_count() or 1) * idle + _TOLERANCE)
 
 
 def _try_all(spec: ReplicaSpec, candidates: list[str]) -> EngineTrial:
@@ -84,6 +97,4 @@ def _try(spec: ReplicaSpec, name: str, environments: Mapping[str, str]) -> Engin
     except (OSError, subprocess.CalledProcessError, msgspec.DecodeError) as error:
         words = getattr(error, "stderr", b"") or b""
         _log.warning("the trial of %s failed: %s", name, words.decode(errors="replace")[-2000:] or error)
-        return EngineFigures(
-            name, refused=f"{name} failed; `gristmill endpoints logs {spec.endpoint}` shows the reason."
-        )
+        return EngineFigures(name, refused=f"{name} failed: see `gristmill endpoints logs {spec.endpoint}`.")

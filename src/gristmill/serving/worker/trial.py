@@ -22,6 +22,7 @@ from gristmill.core.engine_trials import EngineFigures
 from gristmill.core.errors import GristmillError
 from gristmill.core.generation import LanguageFacts, Sampling
 from gristmill.core.types import Resources
+from gristmill.core.waiting import process_times
 from gristmill.frameworks.generation import Generator, Job
 from gristmill.frameworks.language import LanguageRuntime
 from gristmill.tasks.protocol import only
@@ -42,11 +43,13 @@ def try_engine(bundle: Path, runtime: str, resources: Resources) -> EngineFigure
         version = LanguageRuntime.load(bundle, msgspec.structs.replace(manifest, runtime=runtime), resources)
         load_s = time.monotonic() - started
         replay(bundle, manifest.signature, lambda raw: {LIKELIEST: only(version.infer(raw))})
+        before = process_times()
         figures = _figures(version.generator, facts)
+        waited = process_times().since(before).share
         version.close()
     except GristmillError as error:
         return EngineFigures(runtime, refused=error.message)
-    return EngineFigures(runtime, figures, round(load_s, 2))
+    return EngineFigures(runtime, figures, round(load_s, 2), round(waited, 3))
 
 
 def _figures(generator: Generator, facts: LanguageFacts) -> dict[str, float]:
