@@ -16,7 +16,6 @@ from gristmill.books.default_rates import DEFAULTS
 from gristmill.books.rate_cards import set_rate
 from gristmill.books.records import Connection
 from gristmill.books.reports.report import report
-from gristmill.books.units import base_units
 from gristmill.books.usage import post_usage
 from gristmill.core.budgets import BudgetPeriod
 from gristmill.core.leases import Lease
@@ -24,6 +23,7 @@ from gristmill.core.money import MICRO
 from gristmill.core.routes import RouteEndpoint, RoutePrice
 from gristmill.core.sold import SOLD, sold
 from gristmill.core.types import UsageRecord
+from gristmill.core.units import base_units
 from gristmill.serving.gateway.budgets.reservation import cost
 from gristmill.store.database import Database
 from tests.books.histories import NOON, TENANT, usage

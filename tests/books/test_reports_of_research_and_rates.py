@@ -67,9 +67,10 @@ def test_return_on_rd_counts_failures_and_idle_as_put_in(mill: Database) -> None
     assert dollars["run_idle_micro"] == 3 * 45_000
     assert dollars["capitalised_micro"] == 120_000_000 + 2 * HOUR_OF_RUN + 160_000_000
     (served,) = (row for row in rows(mill, "unit-cost") if row["currency"] == "USD")
-    contribution = 150 * 150 - served["marginal_micro"] - served["idle_micro"]
-    assert dollars["contribution_micro"] == contribution
-    assert dollars["return_share"] == round((contribution - dollars["research_micro"]) / dollars["research_micro"], 4)
+    assert dollars["contribution_micro"] == 150 * 150 - served["marginal_micro"]
+    assert dollars["endpoint_idle_micro"] == served["idle_micro"]
+    net = dollars["contribution_micro"] - dollars["endpoint_idle_micro"] - dollars["research_micro"]
+    assert (dollars["net_micro"], dollars["return_share"]) == (net, round(net / dollars["research_micro"], 4))
 
 
 def test_a_point_of_quality_costs_the_newer_version_and_what_was_tried_in_between(mill: Database) -> None:
@@ -108,7 +109,7 @@ def test_hours_are_told_by_team_and_a_reversed_declaration_is_gone(mill: Databas
     }
     assert [row["team"] for row in rows(mill, "people", team="labellers")] == ["labellers"]
     assert len(rows(mill, "people", model="digits")) == 2
-    with pytest.raises(Unprocessable, match="knows teams"):
+    with pytest.raises(Unprocessable, match="not narrowed by a team"):
         rows(mill, "margin", team="labellers")
 
 

@@ -75,7 +75,8 @@ def _check(spread: Spread, places: Sequence[str], metric: str | None, weights: S
             "Weights go with the method proportional: one of 0 or more for each place.", field="weights"
         )
     if spread == Spread.metric and metric not in METRICS:
-        raise Unprocessable(f"There is no metric {metric!r}: there are {', '.join(METRICS)}.", field="metric")
+        named = f"There is no metric {metric!r}" if metric else "It is not said by which metric to spread"
+        raise Unprocessable(f"{named}: there are {', '.join(METRICS)}.", field="metric")
 
 
 def _check_pool(connection: Connection, tenant: str, pool: str) -> None:

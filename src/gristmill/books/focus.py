@@ -19,10 +19,10 @@ import pyarrow.parquet
 from gristmill.books.accounts import MEMORANDUM
 from gristmill.books.charges import Charge, daily_charges, invoice_number
 from gristmill.books.records import Connection
-from gristmill.books.units import base_units
 from gristmill.core.money import MICRO
 from gristmill.core.periods import DAY_S, month, month_of
 from gristmill.core.reports import ExportForm
+from gristmill.core.units import base_units
 
 Row = dict[str, Any]
 _EXACT = Context(prec=60)

@@ -15,6 +15,7 @@ from gristmill.books.ledger import Posting, transfer
 from gristmill.core.money import split_largest_remainder
 
 INHERITED = ".inherited"  # what an item ends with that came from a parent
+SHARE = "share"  # the unit in which it went over
 
 
 def inherited(book: Book, child: str, parent: str, share: Fraction, before: Sequence[Posting] = ()) -> list[Posting]:
@@ -52,7 +53,7 @@ def _held(book: Book, version: str, before: Sequence[Posting]) -> tuple[dict[str
 
 
 def _given(child: str, parent: str, item: str, micro: int, currency: str) -> list[Posting]:
-    line = Posting(account=accounts.version_asset(child), micro=micro, currency=currency, quantity=0.0, unit="share",
+    line = Posting(account=accounts.version_asset(child), micro=micro, currency=currency, quantity=0.0, unit=SHARE,
                    item=f"{input_kind(item)}{INHERITED}", model=child.partition("@")[0], version=child)  # fmt: skip
     debit, credit = transfer(line, accounts.version_asset(parent))
     return [debit, replace(credit, item=item, model=parent.partition("@")[0], version=parent)]

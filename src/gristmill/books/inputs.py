@@ -10,8 +10,8 @@ from gristmill.books.exchange import carrying, paid
 from gristmill.books.ledger import Posting, check_quantity, transfer
 from gristmill.books.pricing import price_more
 from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS
-from gristmill.books.units import BASE_UNITS
 from gristmill.core.types import Basis, Measure, Resources
+from gristmill.core.units import BASE_UNITS
 
 _JOULES_A_KWH = 3_600_000
 CO2 = "emissions.electricity"

@@ -13,16 +13,18 @@ from typing import Any, NamedTuple
 from gristmill.books import records
 from gristmill.books.default_rates import DEFAULTS
 from gristmill.books.records import Connection
-from gristmill.books.units import base_units
 from gristmill.core.errors import Unprocessable
 from gristmill.core.ids import derived_id
-from gristmill.core.money import CURRENCIES, price_of
+from gristmill.core.money import price_of
 from gristmill.core.prices import parse_grams, parse_price
 from gristmill.core.types import Basis
+from gristmill.core.units import ELECTRICITY as ELECTRICITY
+from gristmill.core.units import EMISSIONS as EMISSIONS
+from gristmill.core.units import EXCHANGE as EXCHANGE
+from gristmill.core.units import base_units, check_item
 
-COST, PRICE, EMISSIONS, EXCHANGE = "cost", "price", "emissions", "exchange"
+COST, PRICE = "cost", "price"
 CARDS = (COST, PRICE, EMISSIONS, EXCHANGE)
-ELECTRICITY = "energy.electricity"
 _HIGHEST = 10**8
 GRAM = "g"  # in a rate's place of the currency: grams of CO2
 
@@ -158,16 +160,8 @@ def _terms(card: str, item: str, unit: str, price: str) -> tuple[str, str]:
     """The amount and its currency (grams on the card of emissions), when they fit the card. Raises Unprocessable."""
     if card not in CARDS:
         raise Unprocessable(f"There is no rate card {card!r}: there are {', '.join(CARDS)}.", field="card", got=card)
-    units = base_units(item, unit)
-    if (item in CURRENCIES) != (card == EXCHANGE):
-        raise Unprocessable(f"{item} is not on the card {card}: currencies, and only they, are on the card exchange.",
-                            field="item", got=item)  # fmt: skip
-    if card != EMISSIONS:
-        return _bounded(*parse_price(price), units)
-    if item != ELECTRICITY:
-        raise Unprocessable(f"Emissions are grams of CO2 by kWh of {ELECTRICITY}: write them as in 445g.",
-                            field="price", got=price)  # fmt: skip
-    return parse_grams(price), GRAM
+    units = check_item(card, item, unit)
+    return (parse_grams(price), GRAM) if card == EMISSIONS else _bounded(*parse_price(price), units)
 
 
 def _bounded(amount: str, currency: str, units: Decimal) -> tuple[str, str]:

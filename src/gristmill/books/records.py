@@ -17,6 +17,7 @@ from gristmill.store.tables import (
     balances,
     conflicts,
     dataset_versions,
+    endpoints,
     events,
     postings,
     rates,
@@ -267,6 +268,17 @@ def version_exists(connection: Connection, tenant: str, model: str, version: int
 def model_planned(connection: Connection, tenant: str, model: str) -> bool:
     """Whether a run of that name makes one."""
     return _any(connection, select(runs.c.id).where(runs.c.tenant == tenant, runs.c.name == model))
+
+
+def named(connection: Connection, tenant: str, kind: str, name: str) -> bool:
+    """Whether the tenant has a `model` or an `endpoint` of that name, or had one that the books know."""
+    if kind == "endpoint":
+        exists = _any(
+            connection, select(endpoints.c.name).where(endpoints.c.tenant == tenant, endpoints.c.name == name)
+        )
+    else:
+        exists = version_exists(connection, tenant, name, None) or model_planned(connection, tenant, name)
+    return exists or _any(connection, select(totals.c.key).where(totals.c.tenant == tenant, totals.c[kind] == name))
 
 
 def dataset_exists(connection: Connection, tenant: str, name: str, version: int) -> bool:

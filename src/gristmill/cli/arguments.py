@@ -41,6 +41,12 @@ def _dataset_reference(text: str) -> None:
         raise typer.BadParameter(f"a dataset's version is a number, and {version!r} is none.")
 
 
+def _whole_dataset(text: str) -> None:
+    _dataset_reference(text)
+    if parse_reference(text, "dataset")[1] is None:
+        raise typer.BadParameter(f"write NAME@VERSION, as in {text}@1.")
+
+
 def _whole_reference(text: str) -> None:
     if parse_reference(text)[1] is None:
         raise typer.BadParameter(f"write NAME@VERSION, as in {text}@1.")
@@ -64,17 +70,18 @@ def assignment(example: str) -> Callable[[str], str]:
     return parse
 
 
-def number(what: str, most: float = math.inf) -> Callable[[str], float]:
-    """A parser of numbers from 0 to `most`; nan and inf are none."""
+def number(what: str, most: float = math.inf, above_0: bool = False) -> Callable[[str], float]:
+    """A parser of numbers from 0 to `most`, or `above_0`; nan and inf are none."""
 
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
-        if not (math.isfinite(value) and 0 <= value <= most):
+        if not (math.isfinite(value) and 0 <= value <= most and (value or not above_0)):
             end = f"to {most:,.0f}" if math.isfinite(most) else "on"
-            raise typer.BadParameter(f"{what} are a number from 0 {end}, and {text!r} is none.")
+            zero = " without 0" if above_0 else ""
+            raise typer.BadParameter(f"{what} are a number from 0 {end}{zero}, and {text!r} is none.")
         return value
 
     return parse
@@ -84,6 +91,13 @@ def name(text: str) -> str:
     """Raises BadParameter where nothing stands."""
     if not text.strip():
         raise typer.BadParameter("it is empty: write a name.")
+    return text
+
+
+def written(text: str) -> str:
+    """Raises BadParameter where nothing stands."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty: say it in a few words.")
     return text
 
 
@@ -122,6 +136,7 @@ Cost = Annotated[
     typer.Option("--cost", metavar="AMOUNT", help="What it cost, as in 120USD.", parser=checked(parse_money)),
 ]
 reference_parser = checked(_whole_reference)
+dataset_version_parser = checked(_whole_dataset)
 money_parser = checked(parse_money)
 month_parser = checked(month)
 moment_parser = checked(lambda text: begin(text, "this"))

@@ -11,13 +11,14 @@ import msgspec
 import typer
 
 from gristmill.cli import books_budgets, books_costing, books_inputs
-from gristmill.cli.arguments import checked, in_order, moment_parser, month_parser
+from gristmill.cli.arguments import checked, in_order, moment_parser, month_parser, stated, written
 from gristmill.cli.books_views import check_view, entries_view, invoice_view, rates_view, report_view
 from gristmill.cli.connection import connect
 from gristmill.cli.failure import Failed
 from gristmill.cli.output import AsJson, show
 from gristmill.core.prices import parse_grams, parse_price, parse_proposal
-from gristmill.core.reports import Breakdown, ReportName
+from gristmill.core.reports import Breakdown, ReportName, check_narrowed
+from gristmill.core.units import check_item
 
 app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.", add_completion=False)
 for command in (
@@ -121,6 +122,8 @@ def report(
         raise typer.BadParameter("Parquet is not for a terminal: name a file with --output.")
     form_of_picture = None if picture is None else _picture_format(picture)
     in_order(since, until)
+    with stated():
+        check_narrowed(name, by, filters)
     with connect() as client:
         if picture is not None:
             picture.write_bytes(client.books.report_as(name, str(form_of_picture), **filters))
@@ -173,8 +176,10 @@ def rates(
     if (item is None, price is None, unit is None) not in ((True,) * 3, (False,) * 3):
         raise typer.BadParameter("--item, --price and --unit belong together.")
     in_order(valid_from, valid_to)
-    if price is not None:
-        checked(parse_grams if card == Card.emissions else parse_price)(price)
+    if item is not None and unit is not None and price is not None:
+        with stated():
+            check_item(card, item, unit)
+            (parse_grams if card == Card.emissions else parse_price)(price)
     with connect() as client:
         document: Any = (
             client.books.set_rate(card=str(card), item=item, unit=unit, price=price, note=note, valid_from=valid_from,
@@ -186,7 +191,7 @@ def rates(
 @app.command()
 def reverse(
     event: Annotated[str, typer.Argument(help="The event's id.")],
-    reason: Annotated[str, typer.Option(help="Why.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why.", parser=written)],
     as_json: AsJson = False,
 ) -> None:
     """Reverse a mistake: nothing in the books is ever changed."""

@@ -21,6 +21,16 @@ class Spread(StrEnum):
     metric = "metric"
 
 
+class Metric(StrEnum):
+    requests = "requests"
+    predictions = "predictions"
+    tokens = "tokens"
+    core_seconds = "core_seconds"
+    gpu_seconds = "gpu_seconds"
+    kwh = "kwh"
+    hours = "hours"
+
+
 class Method(StrEnum):
     units_of_production = "units-of-production"
     straight_line = "straight-line"
@@ -34,14 +44,16 @@ def allocate(
     ] = Spread.proportional,
     on: Annotated[list[str] | None, typer.Option(help="Who shares it (again for each); every model otherwise.")] = None,
     weight: Annotated[list[int] | None, typer.Option(min=0, help="One for each --on.")] = None,
-    metric: Annotated[
-        str | None, typer.Option(help="requests, predictions, tokens, core_seconds, gpu_seconds, kwh or hours.")
-    ] = None,
+    metric: Annotated[Metric | None, typer.Option(help="What the metric of --spread metric is.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Spread shared cost over those who share it; the parts sum to it exactly."""
     if weight and len(weight) != len(on or []):
         raise typer.BadParameter(f"One --weight belongs to each --on: there are {len(weight)} and {len(on or [])}.")
+    if (spread == Spread.metric) != (metric is not None):
+        raise typer.BadParameter("--metric and --spread metric belong together: the pool is spread by that metric.")
+    if twice := [place for place in on or [] if (on or []).count(place) > 1]:
+        raise typer.BadParameter(f"A pool is spread over each place once: {twice[0]} is named twice.")
     with connect() as client:
         document = client.books.allocate(pool, str(spread), on=on, weights=weight, metric=metric)
     show(document, as_json, _allocated)
@@ -53,7 +65,11 @@ def write_down(
     units: Annotated[int | None, typer.Option(min=1, help="All units that it is expected to serve.")] = None,
     days: Annotated[
         float | None,
-        typer.Option(metavar="NUMBER", help="Of its life, or of its half-life.", parser=number("days", most=999_999)),
+        typer.Option(
+            metavar="NUMBER",
+            help="Of its life, or of its half-life.",
+            parser=number("days", most=999_999, above_0=True),
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

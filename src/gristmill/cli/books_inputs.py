@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
-from gristmill.cli.arguments import Amount, moment_parser, money_parser, name, number
+from gristmill.cli.arguments import Amount, checked, dataset_version_parser, moment_parser, money_parser, name, number
 from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show
+from gristmill.core.ids import check_name
+
+service_parser = checked(lambda text: check_name(text, "service"))
 
 On = Annotated[
     str, typer.Option(help="On what: a run's id, NAME@VERSION, a model's or dataset's name, or team (shared).")
@@ -30,7 +33,8 @@ class What(StrEnum):
 def hours(
     who: Annotated[str, typer.Option(metavar="NAME", help="Who worked: a team, a role, a person.", parser=name)],
     hours: Annotated[
-        float, typer.Option(metavar="NUMBER", help="How many hours.", parser=number("hours", most=1_000_000))
+        float,
+        typer.Option(metavar="NUMBER", help="How many hours.", parser=number("hours", most=1_000_000, above_0=True)),
     ],
     on: On,
     rate: Annotated[
@@ -51,7 +55,7 @@ def hours(
 
 def services(
     service: Annotated[
-        str, typer.Option("--name", metavar="NAME", help="Which service, as in search-api.", parser=name)
+        str, typer.Option("--name", metavar="NAME", help="Which service, as in search-api.", parser=service_parser)
     ],
     amount: Amount,
     on: On,
@@ -70,7 +74,12 @@ def services(
 
 
 def data(
-    dataset: Annotated[str, typer.Argument(help="The dataset version, as in digits@1.")],
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME@VERSION", help="The dataset version, as in digits@1.", parser=dataset_version_parser
+        ),
+    ],
     amount: Amount,
     by_row: Annotated[
         bool, typer.Option("--by-row", help="The amount is for each row that survived cleaning.")

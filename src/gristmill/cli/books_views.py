@@ -14,6 +14,7 @@ from gristmill.cli.formats import money, utc
 from gristmill.cli.output import Fields, facts, fits, table, text, title
 
 _ZERO_WIDTH = "\u200b"
+_MEMORANDUM = "XXX"  # no currency: the line holds a quantity alone
 
 
 def check_view(check: dict[str, Any]) -> RenderableType:
@@ -71,6 +72,8 @@ def rates_view(rates: list[dict[str, Any]] | dict[str, Any]) -> RenderableType:
 
 
 def _amount(posting: dict[str, Any]) -> str:
+    if posting["currency"] == _MEMORANDUM:
+        return ""
     return money(None if posting.get("unpriced") else posting["micro"], posting["currency"])
 
 
@@ -97,7 +100,12 @@ def rows_view(rows: list[dict[str, Any]]) -> RenderableType:
     if not rows or fits(rows, fields):
         return table(rows, fields, empty="Nothing to report yet.")
     head, *rest = keys
-    names = {f"{row[head]}{_ZERO_WIDTH * number}": row for number, row in enumerate(rows)}  # headings must differ
+    names: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        name = str(row[head])
+        while name in names:  # headings must differ, and be copied as they are where they do
+            name += _ZERO_WIDTH
+        names[name] = row
     turned = [{"": _heading(key)} | {name: _cell(key, row) for name, row in names.items()} for key in rest]
     sideways: Fields = {"": "", **{name: name for name in names}}
     if fits(turned, sideways):
@@ -121,4 +129,8 @@ def _figure(key: str, value: Any, currency: str | None) -> str:
             f"{_heading(name)} {_figure(f'{name}_micro' if key.endswith('_micro') else name, item, currency)}"
             for name, item in value.items()
         )
-    return text(value)
+    if isinstance(value, str) and "_per_" in key:
+        return f"{value} {currency or ''}".rstrip()
+    if isinstance(value, float) and 1000 <= abs(value) < 1e15:  # no power of ten where people count in thousands
+        return f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else text(value)

@@ -17,6 +17,7 @@ Row = Mapping[str, Any]
 Field = str | Callable[[Any], Any]  # a key of the row, or what makes the cell from it
 Fields = Mapping[str, Field]  # by heading
 
+_GAP = 2  # spaces between columns
 WHOLE = 20  # characters: a cell up to here is not broken over lines
 console = Console(markup=False, highlight=False)  # a label such as [a] is no markup
 progress_console = Console(
@@ -40,7 +41,7 @@ def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -
         return empty
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
     for number, heading in enumerate(fields):
-        longest = max(_width(line[number]) for line in cells)
+        longest = max(_longest_word(heading), *(_width(line[number]) for line in cells))
         # names and amounts stay in one piece, headings and text fold
         made.add_column(heading, overflow="fold", min_width=longest if longest <= WHOLE else None)
     for line in cells:
@@ -51,10 +52,13 @@ def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -
 def fits(rows: Sequence[Row], fields: Fields) -> bool:
     """Whether the table's cells fit side by side without a break; headings may fold at spaces."""
     columns = [
-        max([max(map(len, heading.split()), default=0), *(_width(_cell(row, field)) for row in rows)])
-        for heading, field in fields.items()
+        max(_longest_word(heading), *(_width(_cell(row, field)) for row in rows)) for heading, field in fields.items()
     ]
-    return sum(columns) + len(columns) - 1 <= console.width
+    return sum(columns) + _GAP * (len(columns) - 1) <= console.width
+
+
+def _longest_word(heading: str) -> int:
+    return max(map(len, heading.split()), default=0)
 
 
 def facts(pairs: Mapping[str, Any]) -> RenderableType:

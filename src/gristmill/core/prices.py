@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from gristmill.core.errors import Unprocessable
 from gristmill.core.money import CURRENCIES, LARGEST
+from gristmill.core.units import base_units
 
 _MOST_PLACES = 18
 _GRAMS = re.compile(r"\s*([0-9.]+)\s*g\s*")
@@ -59,6 +60,7 @@ def parse_proposal(text: str) -> Proposal:
     if match is None:
         raise Unprocessable(f"{text!r} proposes no rate: write ITEM=PRICE/UNIT, as in compute.cpu=0.031USD/core_hour.",
                             field="propose", got=text)  # fmt: skip
+    base_units(match["item"], match["unit"])
     return Proposal(match["item"], *parse_price(match["price"]), match["unit"])
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+
+from gristmill.core.errors import Unprocessable
 
 
 class ReportName(StrEnum):
@@ -31,6 +34,33 @@ class Breakdown(StrEnum):
     model = "model"
     month = "month"
     tenant = "tenant"
+
+
+# what flows has months; what a version was ever given, or a ratio of both, has none
+FLOWS = frozenset((ReportName.summary, ReportName.unit_cost, ReportName.margin, ReportName.experiments, ReportName.idle,
+                   ReportName.energy, ReportName.people, ReportName.rate_change))  # fmt: skip
+_OF_ALL_TIME = {ReportName.cost, ReportName.datasets, ReportName.quality_cost}
+# filter → what it is called, and the reports that it does not narrow
+_NOT_NARROWED = {
+    "model": ("a model", {ReportName.datasets, ReportName.budget}),
+    "endpoint": ("an endpoint", {*_OF_ALL_TIME, ReportName.experiments, ReportName.people, ReportName.budget}),
+    "since": ("days", {*_OF_ALL_TIME, ReportName.budget}),
+    "until": ("days", _OF_ALL_TIME),
+    "team": ("a team", set(ReportName) - {ReportName.people}),
+    "propose": ("proposed rates", set(ReportName) - {ReportName.rate_change}),
+}
+
+
+def check_narrowed(name: ReportName, by: Breakdown | None, given: Mapping[str, object]) -> None:
+    """Raises Unprocessable where a filter or a breakdown would say nothing about the report: it is not passed over."""
+    for field, (what, reports) in _NOT_NARROWED.items():
+        if given.get(field) and name in reports:
+            raise Unprocessable(f"The report {name} is not narrowed by {what}: leave that out.", field=field)
+    if by == Breakdown.month and name not in FLOWS:
+        raise Unprocessable(f"The report {name} does not go by month: those that do are {', '.join(sorted(FLOWS))}.",
+                            field="by")  # fmt: skip
+    if by not in (None, Breakdown.month, Breakdown.tenant) and name != ReportName.margin:
+        raise Unprocessable(f"Only the report margin goes by {by}: leave it out for {name}.", field="by")
 
 
 class ReportForm(StrEnum):

@@ -13,7 +13,7 @@ _KINDS = tuple(f"{kind}_micro" for kind in INPUTS)
 _STATE = ("capitalised_micro", "amortised_micro", "written_off_micro", "unamortised_micro", "idle_micro")
 _NOTES = (
     "capitalised = amortised + written off + unamortised.",
-    "idle_micro: granted to the version's run and not used; an expense, no part of the version.",
+    "idle: granted to the version's run and not used; an expense, no part of the version.",
 )
 
 

@@ -6,20 +6,22 @@ from collections import defaultdict
 from typing import Any
 
 from gristmill.books.accounts import dataset_asset
+from gristmill.books.inheritance import SHARE
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import Cells, each, found
 
-_PAID, _WAITING, _IN_VERSIONS = "paid_micro", "waiting_micro", "in_versions_micro"
+_PAID, _WAITING, _IN_VERSIONS, _INHERITED = "paid_micro", "waiting_micro", "in_versions_micro", "inherited_micro"
 _ITEM = "data."
 _NOTES = (
-    "paid: for the data itself (bought, labelled, cleaned); per_row: of the rows that survived cleaning.",
+    "paid: for the data itself (bought, labelled, cleaned); per row: of the rows that survived cleaning.",
     "waiting: what stands on the dataset, also hours, services and storage, until a version is made from it; "
-    "in_versions: what its versions hold of all that.",
+    "in versions: what the versions made from it hold of all that; inherited: what they gave to versions made from "
+    "them in turn.",
 )
 
 
 def report(scope: Scope) -> dict[str, Any]:
-    cells = Cells((_PAID, _WAITING, _IN_VERSIONS))
+    cells = Cells((_PAID, _WAITING, _IN_VERSIONS, _INHERITED))
     rows_of: dict[str, float] = defaultdict(float)
     unpriced: set[str] = set()
     for row in scope.sums(("item", "currency", "unpriced"), "inputs:data", ever=True):
@@ -32,9 +34,12 @@ def report(scope: Scope) -> dict[str, Any]:
     prefix = dataset_asset("")
     for row in scope.money(("account",), prefix, ever=True):
         cells.add((row["account"].removeprefix(prefix), row["currency"]), _WAITING, row["micro"])
-    for row in scope.money(("item",), "assets:version:", ever=True):
+    for row in scope.money(("item", "unit"), "assets:version:", ever=True):
         if row["item"].startswith(_ITEM) and "@" in row["item"]:
-            cells.add((row["item"].removeprefix(_ITEM), row["currency"]), _IN_VERSIONS, row["micro"])
+            key = (row["item"].removeprefix(_ITEM), row["currency"])
+            cells.add(key, _IN_VERSIONS, row["micro"])
+            if row["unit"] == SHARE:
+                cells.add(key, _INHERITED, -row["micro"])
     rows = [
         {"dataset": name, "currency": currency, "rows": round(rows_of[name]), **values,
          "paid_per_row": each(values[_PAID], round(rows_of[name])), "unpriced": name in unpriced}

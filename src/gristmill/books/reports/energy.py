@@ -15,7 +15,7 @@ _ITEMS = (ELECTRICITY, CO2)
 _NOTHING = 1e-12  # what is left of sums of fractions that cancel
 _G_PER_KG = 1000
 _NOTES = (
-    "kwh_band: half width of the 95 % band, where the figure is modelled. CO2 is by the grams a kWh on the card "
+    "kwh band: half width of the 95 % band, where the figure is modelled. CO2 is by the grams a kWh on the card "
     "`emissions` that held then (assumed: the world's mean, 445, until you set your grid's).",
     "Where entries of unknown energy stand beside known ones, the kWh are a lower bound.",
 )

@@ -1,4 +1,6 @@
-"""A report as a picture: bars from zero, one panel a currency, what is left out said. matplotlib is loaded when asked.
+"""A report as a picture: bars from zero with their figures, one panel a currency. matplotlib is loaded when asked.
+
+What is nothing is not drawn, and of too many rows the largest are, in their order; how many are left out is said.
 
 Colours are Okabe and Ito's (2008), which people who see few colours tell apart.
 """
@@ -62,16 +64,25 @@ def draw(document: dict[str, Any], form: str) -> bytes:
         raise Unprocessable(
             f"The report {document['report']} has no picture: those that do are {drawn}.", field="format"
         )
-    rows = [row for row in document["rows"] if any(row.get(column) is not None for column in picture.columns)]
+    rows = [row for row in document["rows"] if _size(picture, row)]
     if not rows:
         raise Unprocessable(f"The report {document['report']} has nothing to draw yet: leave the picture out.")
     panels = _panels(rows, picture)
-    shown = [part[:_MOST_BARS] for _, part in panels]
+    shown = [_largest(picture, part) for _, part in panels]
     matplotlib, figure = _figure([len(part) * _thickness(picture) for part in shown])
     for axes, (unit, part), bars in zip(figure.axes, panels, shown, strict=True):
         _panel(axes, picture, bars, unit, len(part) - len(bars))
     figure.suptitle(f"gristmill books report {document['report']}", fontsize=10, x=0.01, ha="left")
     return _encoded(matplotlib, figure, form)
+
+
+def _size(picture: Picture, row: dict[str, Any]) -> float:
+    return max(abs(_value(column, row)) for column in picture.columns)
+
+
+def _largest(picture: Picture, rows: Rows) -> Rows:
+    sizes = sorted(range(len(rows)), key=lambda place: -_size(picture, rows[place]))
+    return [rows[place] for place in sorted(sizes[:_MOST_BARS])]
 
 
 def _panels(rows: Rows, picture: Picture) -> list[tuple[str, Rows]]:
@@ -98,7 +109,7 @@ def _figure(bars: Sequence[int]) -> tuple[Any, Any]:
 
 
 def _panel(axes: Any, picture: Picture, rows: Rows, unit: str, left_out: int) -> None:
-    columns = [name for name in picture.columns if any(row.get(name) for row in rows)] or list(picture.columns[:1])
+    columns = [name for name in picture.columns if any(_value(name, row) for row in rows)]
     height = 0.8 if picture.stacked else 0.8 / len(columns)
     above, below = [0.0] * len(rows), [0.0] * len(rows)
     for number, column in enumerate(columns):
@@ -110,20 +121,35 @@ def _panel(axes: Any, picture: Picture, rows: Rows, unit: str, left_out: int) ->
             below = [low + min(value, 0) for low, value in zip(below, values, strict=True)]
         shift = 0.0 if picture.stacked else (number - (len(columns) - 1) / 2) * height
         places = [place + shift for place in range(len(rows))]
-        axes.barh(places, values, height, starts, color=_COLOURS[number], label=_said(column))
+        bars = axes.barh(places, values, height, starts, color=_COLOURS[number], label=_said(column))
+        if not picture.stacked:
+            axes.bar_label(bars, [_figures(value) for value in values], padding=3, fontsize=7)
+        elif column == columns[-1]:  # the whole, at the end of the pile
+            axes.bar_label(
+                bars, [_figures(sum(piled)) for piled in zip(above, below, strict=True)], padding=3, fontsize=7
+            )
     axes.set_yticks(range(len(rows)), [_label(picture, row) for row in rows], fontsize=8)
     axes.invert_yaxis()
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set_xlabel(f"{unit}   ({left_out} more rows are not drawn)" if left_out else unit, fontsize=9)
+    what = unit if len(columns) > 1 or _said(columns[0]) == unit.lower() else f"{_said(columns[0])}, {unit}"
+    axes.set_xlabel(f"{what}   ({left_out} smaller rows are not drawn)" if left_out else what, fontsize=9)
     axes.tick_params(axis="x", labelsize=8)
+    axes.xaxis.set_major_formatter(lambda value, _: _figures(value))
+    axes.margins(x=0.12)  # room for the figures at the bars' ends
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_xlim(min(0.0, axes.get_xlim()[0]), max(0.0, axes.get_xlim()[1]))
-    axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside: it hides no bar
+    if len(columns) > 1:
+        axes.legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))  # beside: it hides no bar
 
 
 def _value(column: str, row: dict[str, Any]) -> float:
     value = row.get(column) or 0
     return float(value) / MICRO if column.endswith("_micro") else float(value)
+
+
+def _figures(value: float) -> str:
+    """Three figures, thousands apart."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _said(column: str) -> str:

@@ -15,10 +15,10 @@ from gristmill.books.records import Row
 from gristmill.books.reports.records import first_and_last_day, lines_of_day
 from gristmill.books.reports.scope import Scope
 from gristmill.books.reports.table import Cells, found
-from gristmill.books.units import base_item, base_units
 from gristmill.core.periods import DAY_S
 from gristmill.core.prices import parse_proposal
 from gristmill.core.types import Basis
+from gristmill.core.units import BASE_UNITS, base_item
 
 _ACCOUNTS = ("inputs:", "revenue:")  # whose lines hold every quantity once, as a credit
 _BY = ("account", "item", "unit", "rate", "endpoint", "model", "currency")
@@ -52,7 +52,8 @@ def report(scope: Scope) -> dict[str, Any]:
     for (card, item, id_, _), total in priced.items():
         cells.add((card, item, by_id[id_].currency), "new_micro", by_id[id_].micro(total))
     rows = [
-        {"card": card, "item": item, "currency": currency, "quantity": round(quantities[card, item], 6), **values,
+        {"card": card, "item": item, "currency": currency, "quantity": round(quantities[card, item], 6),
+         "unit": BASE_UNITS[item], **values,
          "change_micro": values["new_micro"] - values["old_micro"]}
         for (card, item, currency), values in cells
     ]  # fmt: skip
@@ -62,7 +63,6 @@ def report(scope: Scope) -> dict[str, Any]:
 def proposal(text: str) -> Rate:
     """`compute.cpu=0.031USD/core_hour` → a rate of all times that nobody stored. Raises Unprocessable."""
     item, price, currency, unit = parse_proposal(text)
-    base_units(item, unit)
     card = PRICE if item.startswith("serving.") else COST
     return Rate(f"proposed:{text}", card, item, unit, price, currency, Basis.assumed.value, 0.0, None, 0.0, "proposed")
 

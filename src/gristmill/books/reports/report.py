@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Unpack
 
 from gristmill.books import records
@@ -29,7 +29,7 @@ from gristmill.books.reports.records import first_and_last_day
 from gristmill.books.reports.scope import Filters, Scope
 from gristmill.core.errors import NotFound, Unprocessable
 from gristmill.core.periods import DAY_S, begin, end, months
-from gristmill.core.reports import Breakdown, ReportName
+from gristmill.core.reports import Breakdown, ReportName, check_narrowed
 
 Document = dict[str, Any]
 
@@ -50,45 +50,51 @@ REPORTS: dict[ReportName, Callable[[Scope], Document]] = {
     ReportName.unpriced: unpriced.report,
     ReportName.rate_change: rate_change.report,
 }
-# what flows has months; what a version was ever given, or a ratio of both, has none
-_FLOWS = {ReportName.summary, ReportName.unit_cost, ReportName.margin, ReportName.experiments, ReportName.idle,
-          ReportName.energy, ReportName.people, ReportName.rate_change}  # fmt: skip
 
 
 def report(connection: Connection, tenant: str, name: str, **filters: Unpack[Filters]) -> Document:
     """{report, rows, notes}: rows are flat; `*_micro` are whole micro-units of the row's `currency`.
 
-    Raises NotFound for a report that there is not, Unprocessable for a filter that the report does not know.
+    Raises NotFound for a report, a model or an endpoint that there is not, Unprocessable for a filter that the report
+    does not know.
     """
-    scope = Scope(connection, tenant, **filters)
-    made = _checked(name, scope)
-    if scope.by == Breakdown.month:
-        return _joined(name, "month", ((month, REPORTS[made](part)) for month, part in _by_month(scope)))
-    return REPORTS[made](scope)
+    checked = _checked(name, filters)
+    _check_known(connection, [tenant], filters)
+    return _made(Scope(connection, tenant, **filters), checked)
 
 
 def report_of_all(connection: Connection, name: str, **filters: Unpack[Filters]) -> Document:
     """The same of every tenant that has books, one after the other, with a column `tenant`."""
-    tenants = records.tenants_with_entries(connection)
-    return _joined(name, "tenant", ((tenant, report(connection, tenant, name, **filters)) for tenant in tenants))
+    checked, tenants = _checked(name, filters), records.tenants_with_entries(connection)
+    _check_known(connection, tenants, filters)
+    parts = ((tenant, _made(Scope(connection, tenant, **filters), checked)) for tenant in tenants)
+    return _joined(name, "tenant", parts)
 
 
-def _checked(name: str, scope: Scope) -> ReportName:
+def _made(scope: Scope, name: ReportName) -> Document:
+    if scope.by == Breakdown.month:
+        return _joined(name, "month", ((month, REPORTS[name](part)) for month, part in _by_month(scope)))
+    return REPORTS[name](scope)
+
+
+def _checked(name: str, filters: Filters) -> ReportName:
     if name not in REPORTS:
         near = difflib.get_close_matches(name, REPORTS, 1)
         hint = f" Did you mean {str(near[0])!r}?" if near else ""
         raise NotFound(f"There is no report {name!r}: there are {', '.join(REPORTS)}.{hint}", got=name)
     found = ReportName(name)
-    if scope.since is not None and scope.until is not None and scope.until < scope.since:
+    since, until = filters.get("since"), filters.get("until")
+    if since is not None and until is not None and until < since:
         raise Unprocessable("The report would end before it begins: give a later day for --to.", field="until")
-    if scope.by == Breakdown.month and found not in _FLOWS:
-        raise Unprocessable(f"The report {name} does not go by month: those that do are {', '.join(sorted(_FLOWS))}.",
-                            field="by")  # fmt: skip
-    if scope.by not in (None, Breakdown.month, Breakdown.tenant) and found != ReportName.margin:
-        raise Unprocessable(f"Only the report margin goes by {scope.by}: leave it out for {name}.", field="by")
-    if scope.team is not None and found != ReportName.people:
-        raise Unprocessable(f"Only the report people knows teams: leave the team out for {name}.", field="team")
+    check_narrowed(found, filters.get("by"), {**filters, "propose": filters.get("proposed")})
     return found
+
+
+def _check_known(connection: Connection, tenants: Sequence[str], filters: Filters) -> None:
+    """Raises NotFound for a model or an endpoint that none of the tenants has: an empty report would seem an answer."""
+    for kind, name in (("model", filters.get("model")), ("endpoint", filters.get("endpoint"))):
+        if name and not any(records.named(connection, tenant, kind, name) for tenant in tenants):
+            raise NotFound(f"There is no {kind} {name!r}: `gristmill {kind}s list` shows what there is.", got=name)
 
 
 def _by_month(scope: Scope) -> Iterator[tuple[str, Scope]]:

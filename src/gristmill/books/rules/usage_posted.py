@@ -11,9 +11,9 @@ from gristmill.books.ledger import Posting, memorandum, transfer
 from gristmill.books.pricing import price_more
 from gristmill.books.rate_cards import PRICE
 from gristmill.books.rules.payload import read
-from gristmill.books.units import BASE_UNITS, base_item
 from gristmill.books.writing_down import by_units
 from gristmill.core.sold import sold
+from gristmill.core.units import BASE_UNITS, base_item
 
 BILLED = "2xx"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ _PLAIN = {
     "float_parsing": "should be a number",
     "bool_parsing": "should be true or false",
 }
+_BEGINNINGS = re.compile("^(Input|String|Value error,) ")  # of a complaint that follows the field's name
 
 
 def _ours(request: Request, error: Exception) -> Response:
@@ -41,7 +43,9 @@ def _read(first: Any) -> GristmillError:
         return Unprocessable(f"The field {place!r} is missing.", field=place)
     if first["type"] == "extra_forbidden":
         return Unprocessable(f"There is no field {place!r} here.", field=place)
-    message = _PLAIN.get(first["type"]) or first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    if first["type"] == "string_too_short" and first["ctx"]["min_length"] == 1:
+        return Unprocessable(f"The field {place!r} is empty.", field=place)
+    message = _PLAIN.get(first["type"]) or _BEGINNINGS.sub("", first["msg"])
     if not place:
         return Unprocessable("The body should be a JSON object.", got=repr(first.get("input"))[:200])
     return Unprocessable(f"The field {place!r} {message}.", field=place, got=repr(first.get("input"))[:200])

@@ -7,12 +7,14 @@ from decimal import Decimal
 from gristmill.core.errors import Unprocessable
 from gristmill.core.money import CURRENCIES
 
+EMISSIONS, EXCHANGE, ELECTRICITY = "emissions", "exchange", "energy.electricity"
+
 # item → its base unit, in which quantities are posted
 BASE_UNITS = {
     "compute.cpu": "core_second",
     "compute.memory": "gib_second",
     "compute.gpu": "gpu_second",
-    "energy.electricity": "kwh",
+    ELECTRICITY: "kwh",
     "people.hours": "person_hour",
     "storage.blobs": "gb_month",
     "serving.request": "request",
@@ -59,3 +61,15 @@ def base_units(item: str, unit: str) -> Decimal:
             field="unit", got=unit, expected=list(known),
         )  # fmt: skip
     return Decimal(known[unit])
+
+
+def check_item(card: str, item: str, unit: str) -> Decimal:
+    """`base_units` of what a rate card prices. Raises Unprocessable, also for an item of another card."""
+    units = base_units(item, unit)
+    if (item in CURRENCIES) != (card == EXCHANGE):
+        raise Unprocessable(f"{item} is not on the card {card}: currencies, and only they, are on the card exchange.",
+                            field="item", got=item)  # fmt: skip
+    if card == EMISSIONS and base_item(item) != ELECTRICITY:
+        raise Unprocessable(f"{item} is not on the card {card}: its prices are grams of CO2 by kWh of {ELECTRICITY}.",
+                            field="item", got=item)  # fmt: skip
+    return units
