@@ -89,6 +89,7 @@ class Company:
     def _kinds(self) -> list[Callable[[], Event]]:
         return [
             self._run, self._run, self._run, self._made, self._hours, self._service, self._dataset, self._data,
+            self._compute, self._hardware,
             self._storage, self._replica, self._replica, self._allocated, self._inherited, self._capitalised,
             self._chosen, self._due, self._due, self._estimated, self._retired,
         ]  # fmt: skip
@@ -136,6 +137,20 @@ class Company:
     def _service(self) -> Event:
         money = self._random.randint(0, 10**8), self._random.choice(["USD", "EUR", "GBP"])
         return told.service_bought(TENANT, f"service_{self._step}", "search", *money, self._place(), self._at)
+
+    def _compute(self) -> Event:
+        draw = self._random
+        said = {"on": self._place(), "gpu_hours": draw.uniform(0, 9), "core_hours": draw.uniform(0, 9), "pue": 1.2,
+                "kwh": draw.choice([None, draw.uniform(0, 9)]), "embodied_kg": 1.0,
+                "site": draw.choice(["", "mill"]), "hardware": "", "basis": "modelled", "error": 0.5}  # fmt: skip
+        return told.compute_declared(TENANT, f"compute_{self._step}", said, self._at)
+
+    def _hardware(self) -> Event:
+        days = self._random.uniform(0.1, 99)
+        said = {"name": "servers", "cost_micro": self._random.randint(10**8, 10**9), "left_micro": 10**7,
+                "currency": self._random.choice(["USD", "EUR"]), "life_days": 100.0, "days": days, "share": "0.3",
+                "on": self._place()}  # fmt: skip
+        return told.hardware_used(TENANT, f"hardware_{self._step}", said, self._at)
 
     def _dataset(self) -> Event:
         cost = self._random.choice([None, self._random.randint(0, 10**9)])

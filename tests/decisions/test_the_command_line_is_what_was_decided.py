@@ -22,9 +22,9 @@ models compare,
 endpoints list, endpoints show, endpoints logs, endpoints rollback, endpoints scale, endpoints delete,
 endpoints adapters add, endpoints adapters list, endpoints adapters remove,
 keys create, keys list, keys revoke, runtimes list, runtimes install, tenants create, tenants list,
-books show, books entries, books report, books rates, books hours, books services, books data, books allocate,
-books write-down, books inherit, books capitalise, books rerate, books reverse, books check, books export,
-books set-budget, books budgets, books remove-budget, books invoice
+books show, books entries, books report, books rates, books hours, books services, books data, books compute,
+books hardware, books allocate, books write-down, books inherit, books capitalise, books rerate, books reverse,
+books check, books export, books set-budget, books budgets, books remove-budget, books invoice
 """
 
 

@@ -14,6 +14,7 @@
 | shared, undistributed | debit | cost that many share, by pool, until it is allocated; what no weight could spread |
 | exchange | either | what was given in a foreign currency, and got for it in the books' own |
 | emissions | memorandum | grams of CO2 of the electricity used |
+| embodied | memorandum | grams of CO2 of making the hardware that was used |
 | units | memorandum | quantities without money: requests, tokens, units served and expected; the write-down's method |
 """
 
@@ -28,6 +29,7 @@ WRITTEN_OFF = "expense:written-off"
 RATE_CHANGES = "expense:rate-changes"
 PLATFORM = "platform"  # the pool of what the machine has and grants to nobody
 EMISSIONS = "emissions:electricity"
+EMBODIED = "embodied:hardware"
 
 
 def input_kind(item: str) -> str:

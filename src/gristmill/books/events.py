@@ -102,6 +102,16 @@ def service_bought(
     return Event(id_, tenant, "service.bought", payload, happened_at)
 
 
+def compute_declared(tenant: str, id_: str, said: dict[str, Any], happened_at: float) -> Event:
+    """Machine time that was not granted here; `said` as in books.rules.compute_declared.ComputeDeclared."""
+    return Event(id_, tenant, "compute.declared", said, happened_at)
+
+
+def hardware_used(tenant: str, id_: str, said: dict[str, Any], happened_at: float) -> Event:
+    """A share of what bought hardware loses; `said` as in books.rules.hardware_used.HardwareUsed."""
+    return Event(id_, tenant, "hardware.used", said, happened_at)
+
+
 def data_paid(
     tenant: str, id_: str, dataset: str, what: str, rows: int, amount: str, happened_at: float, by_row: bool = False
 ) -> Event:

@@ -9,12 +9,12 @@ from gristmill.books.book import Book
 from gristmill.books.exchange import carrying, paid
 from gristmill.books.ledger import Posting, check_quantity, transfer
 from gristmill.books.pricing import price_more
-from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS
+from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS, narrowed
 from gristmill.core.types import Basis, Measure, Resources
 from gristmill.core.units import BASE_UNITS
 
 _JOULES_A_KWH = 3_600_000
-CO2 = "emissions.electricity"
+CO2, EMBODIED = "emissions.electricity", "emissions.embodied"
 _LESS_KNOWN = (Basis.measured, Basis.modelled, Basis.assumed)
 
 
@@ -37,23 +37,33 @@ class Stretch:
 def energy(book: Book, used: Posting, measure: Measure) -> list[Posting]:
     """Energy in kWh as it is known, and its CO2; an absent counter is posted as unknown, never as 0."""
     kwh = None if measure.value is None else check_quantity(measure.value, "energy") / _JOULES_A_KWH
-    lines = put_in(book, used, ELECTRICITY, kwh, measure.basis, measure.error)
-    rate = book.rate(EMISSIONS, ELECTRICITY)
+    return electricity(book, used, kwh, measure.basis, measure.error)
+
+
+def electricity(
+    book: Book, used: Posting, kwh: float | None, basis: Basis, error: float | None, site: str = ""
+) -> list[Posting]:
+    """kWh and their CO2, by the price and the grams of the site's grid where the cards have them."""
+    lines = put_in(book, used, ELECTRICITY, kwh, basis, error, site)
+    rate = book.rate(EMISSIONS, narrowed(ELECTRICITY, site))
     grams = None if rate is None or kwh is None else rate.grams(kwh)
-    basis = Basis.modelled if rate is None else max(measure.basis, Basis(rate.basis), key=_LESS_KNOWN.index)
-    line = replace(used, item=CO2, unit="g_co2e", quantity=grams, basis=basis, rate=rate.id if rate else "",
-                   error=measure.error)  # fmt: skip
+    known = Basis.modelled if rate is None else max(basis, Basis(rate.basis), key=_LESS_KNOWN.index)
+    line = replace(used, item=CO2, unit="g_co2e", quantity=grams, basis=known, rate=rate.id if rate else "",
+                   error=error)  # fmt: skip
     return lines + transfer(line, accounts.EMISSIONS)
 
 
 def put_in(
-    book: Book, to: Posting, item: str, quantity: float | None, basis: Basis, error: float | None = None
-) -> list[Posting]:
+    book: Book, to: Posting, item: str, quantity: float | None, basis: Basis, error: float | None = None,
+    qualifier: str = "",
+) -> list[Posting]:  # fmt: skip
     """The item's line on the account of `to`, and the input's; fractions of a micro-unit are carried on there.
+
+    `qualifier` narrows the rate: compute.gpu:a100 before compute.gpu.
 
     A minute of an idle replica takes some 0.01 micro-units of energy: rounded alone, a year of them would be nothing.
     """
-    rate = book.rate(COST, item)
+    rate = book.rate(COST, narrowed(item, qualifier))
     cost = price_more(rate, quantity, *book.standing(carrying(book, rate, to.account), item, rate, to.run or None))
     line = replace(to, item=item, unit=BASE_UNITS[item], basis=basis, rate=cost.rate, micro=cost.micro,
                    currency=cost.currency, unpriced=cost.unpriced, quantity=quantity, error=error)  # fmt: skip

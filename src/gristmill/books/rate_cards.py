@@ -74,6 +74,11 @@ def lookup(rates: list[Rate], card: str, item: str, at: float, known_at: float) 
     return None
 
 
+def narrowed(item: str, qualifier: str) -> str:
+    """`compute.gpu`, `a100` → `compute.gpu:a100`, which `lookup` widens again where there is no such rate."""
+    return f"{item}:{qualifier}" if qualifier else item
+
+
 def _widening(item: str) -> list[str]:
     """`serving.token:completion` → itself, `serving.token`."""
     parts = item.split(":")

@@ -19,12 +19,12 @@ from gristmill.books.ledger import Posting, posting_of, transfer
 from gristmill.books.overdraft import held_by, lacking
 from gristmill.books.places import of_run, of_version
 from gristmill.books.pricing import price_more
-from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS, EXCHANGE, PRICE, Rate
+from gristmill.books.rate_cards import COST, ELECTRICITY, EMISSIONS, EXCHANGE, PRICE, Rate, narrowed
 from gristmill.books.records import Row
 
 KIND = "rerated"
 RATED_KINDS = ("run.used", "replica.used", "usage.posted", "hours.declared", "storage.used", "capacity.idle",
-               "dataset.added", "data.paid", "service.bought")  # fmt: skip
+               "dataset.added", "data.paid", "service.bought", "compute.declared", "hardware.used")  # fmt: skip
 _CARDS = {"inputs": COST, "revenue": PRICE, "emissions": EMISSIONS}
 
 
@@ -90,11 +90,11 @@ def _said(credit: Row, sign: int) -> tuple[object, ...]:
 
 def _narrowed(group: Group, stored: Row) -> str:
     """The item as its rule asked for it."""
-    item = str(group.credit["item"])
-    if group.card == EMISSIONS:
-        return ELECTRICITY
+    item, payload = ELECTRICITY if group.card == EMISSIONS else str(group.credit["item"]), stored["payload"]
+    if stored["kind"] == "compute.declared":
+        return narrowed(item, payload["site"] if item == ELECTRICITY else payload["hardware"])
     if stored["kind"] == "hours.declared":
-        return f"{item}:{stored['payload']['who']}"
+        return narrowed(item, payload["who"])
     return f"{item}:{group.credit['endpoint']}" if group.card == PRICE else item
 
 

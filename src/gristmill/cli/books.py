@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from gristmill.cli import books_budgets, books_costing, books_inputs
+from gristmill.cli import books_budgets, books_costing, books_inputs, books_machines
 from gristmill.cli.arguments import checked, in_order, moment_parser, month_parser, stated, written
 from gristmill.cli.books_views import check_view, entries_view, invoice_view, rates_view, report_view
 from gristmill.cli.connection import connect
@@ -22,7 +22,8 @@ from gristmill.core.units import check_item
 
 app = typer.Typer(help="The books: what went in, what came out, what it cost and earned.", add_completion=False)
 for command in (
-    books_inputs.hours, books_inputs.services, books_inputs.data, books_costing.allocate, books_costing.write_down,
+    books_inputs.hours, books_inputs.services, books_inputs.data, books_machines.compute, books_machines.hardware,
+    books_costing.allocate, books_costing.write_down,
     books_costing.inherit, books_costing.capitalise, books_costing.rerate, books_budgets.set_budget,
     books_budgets.budgets, books_budgets.remove_budget,
 ):  # fmt: skip

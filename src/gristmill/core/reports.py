@@ -11,6 +11,7 @@ from gristmill.core.errors import Unprocessable
 class ReportName(StrEnum):
     summary = "summary"
     cost = "cost"
+    inputs = "inputs"
     datasets = "datasets"
     unit_cost = "unit-cost"
     margin = "margin"
@@ -39,7 +40,7 @@ class Breakdown(StrEnum):
 # what flows has months; what a version was ever given, or a ratio of both, has none
 FLOWS = frozenset((ReportName.summary, ReportName.unit_cost, ReportName.margin, ReportName.experiments, ReportName.idle,
                    ReportName.energy, ReportName.people, ReportName.rate_change))  # fmt: skip
-_OF_ALL_TIME = {ReportName.cost, ReportName.datasets, ReportName.quality_cost}
+_OF_ALL_TIME = {ReportName.cost, ReportName.inputs, ReportName.datasets, ReportName.quality_cost}
 # filter → what it is called, and the reports that it does not narrow
 _NOT_NARROWED = {
     "model": ("a model", {ReportName.datasets, ReportName.budget}),

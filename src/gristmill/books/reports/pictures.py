@@ -38,6 +38,7 @@ _INPUTS = ("compute_micro", "energy_micro", "data_micro", "people_micro", "stora
 PICTURES: dict[ReportName, Picture] = {
     ReportName.summary: Picture(("balance_micro",), ("account",)),
     ReportName.cost: Picture(_INPUTS, ("version",), stacked=True),
+    ReportName.inputs: Picture(("cost_micro",), ("place", "item")),
     ReportName.datasets: Picture(("paid_micro", "waiting_micro", "in_versions_micro"), ("dataset",)),
     ReportName.unit_cost: Picture(("marginal_per_request", "loaded_per_request"), ("version",)),
     ReportName.margin: Picture(

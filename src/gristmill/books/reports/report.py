@@ -16,6 +16,7 @@ from gristmill.books.reports import (
     energy,
     experiments,
     idle,
+    inputs,
     margin,
     people,
     quality_cost,
@@ -36,6 +37,7 @@ Document = dict[str, Any]
 REPORTS: dict[ReportName, Callable[[Scope], Document]] = {
     ReportName.summary: summary.report,
     ReportName.cost: cost.report,
+    ReportName.inputs: inputs.report,
     ReportName.datasets: datasets.report,
     ReportName.unit_cost: unit_cost.report,
     ReportName.margin: margin.report,

@@ -9,11 +9,13 @@ from gristmill.books.events import Event
 from gristmill.books.ledger import Posting
 from gristmill.books.rules import (
     capacity_idle,
+    compute_declared,
     cost_allocated,
     cost_inherited,
     data_paid,
     dataset_added,
     experiment_capitalised,
+    hardware_used,
     hours_declared,
     replica_used,
     rerated,
@@ -42,6 +44,8 @@ RULES: dict[str, Rule] = {
     "units.estimated": units_estimated.postings,
     "write-down.chosen": write_down_chosen.postings,
     "write-down.due": write_down_due.postings,
+    "compute.declared": compute_declared.postings,
+    "hardware.used": hardware_used.postings,
     "hours.declared": hours_declared.postings,
     "service.bought": service_bought.postings,
     "storage.used": storage_used.postings,

@@ -70,6 +70,23 @@ class Books(Resource[D]):
         return reply.document()
 
     @operation
+    def declare_compute(self, /, on: str, **used: Any) -> Steps[Document]:
+        """Machine time that Gristmill did not grant, on what `on` names: `gpu_hours`, `core_hours`, `gib_hours`, `kwh`,
+        `pue`, `embodied_kg`; `hardware` and `site`, which narrow their rates; `basis`, `error`, `at`, `id`.
+        """
+        reply = yield Call("POST", "/books/compute", json={"on": on, **_given(used)})
+        return reply.document()
+
+    @operation
+    def use_hardware(
+        self, /, name: str, amount: str, on: str, life_days: float, days: float, **more: Any
+    ) -> Steps[Document]:
+        """Bought for `amount`, used for `days` of a life of `life_days`; more: `left`, `share`, `at`, `id`."""
+        body = {"name": name, "amount": amount, "on": on, "life_days": life_days, "days": days, **_given(more)}
+        reply = yield Call("POST", "/books/hardware", json=body)
+        return reply.document()
+
+    @operation
     def pay_data(self, /, dataset: str, amount: str, **more: Any) -> Steps[Document]:
         """What was paid for NAME@N; more: `what` (bought, labelled, cleaned), `by_row`, `at`, `id`."""
         reply = yield Call("POST", "/books/data", json={"dataset": dataset, "amount": amount, **_given(more)})

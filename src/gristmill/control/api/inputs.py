@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
+from gristmill.books.machines import declare_compute, use_hardware
 from gristmill.books.people import declare
 from gristmill.books.posting import telling
 from gristmill.books.purchases import DataWork, buy_service, pay_data
@@ -13,6 +14,7 @@ from gristmill.control.api.context import Developer, Here
 from gristmill.core.errors import Unprocessable
 from gristmill.core.ids import derived_id, new_id
 from gristmill.core.periods import begin
+from gristmill.core.types import Basis
 
 router = APIRouter(prefix="/books")
 
@@ -55,6 +57,30 @@ class Data(Told):
     by_row: bool = False
 
 
+class Compute(Told):
+    on: str
+    gpu_hours: float = Field(0.0, ge=0)
+    core_hours: float = Field(0.0, ge=0)
+    gib_hours: float = Field(0.0, ge=0)
+    kwh: float | None = Field(None, ge=0)
+    pue: float = Field(1.0, ge=1, le=10)
+    embodied_kg: float = Field(0.0, ge=0)
+    hardware: str = ""
+    site: str = ""
+    basis: Basis = Basis.assumed
+    error: float | None = Field(None, ge=0, le=1)
+
+
+class Hardware(Told):
+    name: str
+    amount: str
+    on: str
+    life_days: float = Field(gt=0, lt=1e6)
+    days: float = Field(gt=0, lt=1e6)
+    left: str | None = None
+    share: str = "1"
+
+
 @router.post("/hours")
 def hours(told: Hours, here: Here, by: Developer) -> Json:
     """People's hours on a run, NAME@N (a version, else a dataset), a model, `team` or `shared:POOL`."""
@@ -81,6 +107,27 @@ def data(told: Data, here: Here, by: Developer) -> Json:
         event = pay_data(
             connection, by.tenant, told.id, told.dataset, told.amount, at, what=told.what, by_row=told.by_row
         )
+    return _answer(event, told)
+
+
+@router.post("/compute", status_code=201)
+def compute(told: Compute, here: Here, by: Developer) -> Json:
+    """Machine time that was not granted here (a cloud's, a cluster's), its energy, what making it emitted."""
+    at, used = told.moment(here.clock.now()), told.model_dump(mode="json", exclude={"id", "at", "on"})
+    with telling(here.database) as connection:
+        event = declare_compute(connection, by.tenant, told.id, told.on, at, **used)
+    return _answer(event, told)
+
+
+@router.post("/hardware", status_code=201)
+def hardware(told: Hardware, here: Here, by: Developer) -> Json:
+    """Bought hardware was used: its straight-line share of what it loses over its life."""
+    at = told.moment(here.clock.now())
+    with telling(here.database) as connection:
+        event = use_hardware(
+            connection, by.tenant, told.id, told.name, told.amount, told.on, at, life_days=told.life_days,
+            days=told.days, left=told.left, share=told.share,
+        )  # fmt: skip
     return _answer(event, told)
 
 
