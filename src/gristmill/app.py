@@ -16,7 +16,7 @@ from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
 from gristmill.core import plugins
 from gristmill.core.errors import Conflict, Unprocessable
-from gristmill.core.measurement import WATTS_A_CORE
+from gristmill.core.measurement import PUE, WATTS_A_CORE
 from gristmill.core.processes import claim
 from gristmill.core.settings import Settings
 from gristmill.supervisor import main
@@ -30,6 +30,7 @@ def controller(settings: Settings) -> int:
     platform = Platform(settings)
     platform.prepare()
     os.environ[WATTS_A_CORE] = str(settings.watts_a_core)  # runs and replicas inherit it
+    os.environ[PUE] = str(settings.pue)
     engine = plugins.load("engines", settings.engine)()
     signal.signal(signal.SIGTERM, lambda *_: platform.stop())
     signal.signal(signal.SIGINT, lambda *_: platform.stop())

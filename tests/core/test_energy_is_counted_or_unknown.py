@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from gristmill.core.measurement import WATTS_A_CORE, CpuPowerModel, Meter
-from gristmill.core.types import Basis
+from gristmill.core.measurement import PUE, WATTS_A_CORE, CpuPowerModel, Meter
+from gristmill.core.types import Basis, Measure
 
 
 class Counter:
@@ -57,3 +57,21 @@ def test_without_a_grant_of_gpus_the_processor_is_all() -> None:
 def test_gpus_that_this_machine_does_not_have_are_unknown() -> None:
     use = Meter(CpuPowerModel(7.0), gpus=64).read()
     assert (use.energy.value, use.gpu_s) == (None, None)
+
+
+def test_what_the_building_takes_beside_its_machines_is_told_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Meter(Counted())
+    machine = meter.read().energy
+    monkeypatch.setenv(PUE, "1.5")
+    building = meter.read().energy
+    assert (machine.value, building.value) == (10.0, 15.0)
+    assert "PUE 1.5" in building.source
+    monkeypatch.setattr(Counted, "value", None)
+    assert meter.read().energy.value is None
+
+
+class Counted:
+    value: float | None = 10.0
+
+    def read(self, cpu_s: float, wall_s: float) -> Measure:
+        return Measure(self.value, "J", Basis.measured, "a counter")

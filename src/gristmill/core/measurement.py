@@ -14,11 +14,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from gristmill.core.gpus import Gpu, GpuMeter, granted_gpus
 from gristmill.core.settings import DEFAULT_WATTS_A_CORE
 from gristmill.core.types import Basis, Measure, ResourceUse
 
 WATTS_A_CORE = "GRISTMILL_WATTS_A_CORE"  # the setting, as the controller's children see it
+PUE = "GRISTMILL_PUE"  # likewise
 _NVML_ERROR = 0.05  # of a GPU's power reading, by NVIDIA's nvidia-smi manual
 
 
@@ -92,8 +95,17 @@ class Meter:
         wall, cpu = time.monotonic() - self._wall, _cpu_s() - self._cpu
         energy = self._energy.read(cpu, wall)
         if self._gpus is None:
-            return ResourceUse(wall, cpu, _peak_bytes(), energy)
-        return ResourceUse(wall, cpu, _peak_bytes(), _with_gpus(energy, self._gpus.joules()), self._gpus.busy_s())
+            return ResourceUse(wall, cpu, _peak_bytes(), _of_building(energy))
+        whole = _of_building(_with_gpus(energy, self._gpus.joules()))
+        return ResourceUse(wall, cpu, _peak_bytes(), whole, self._gpus.busy_s())
+
+
+def _of_building(machine: Measure) -> Measure:
+    """With what the building takes for cooling and losses beside its machines, by the setting `pue`."""
+    pue = float(os.environ.get(PUE, 1.0))
+    if pue == 1.0 or machine.value is None:
+        return machine
+    return replace(machine, value=machine.value * pue, source=f"{machine.source}; PUE {pue:g}")
 
 
 def _with_gpus(cpu: Measure, joules: float | None) -> Measure:

@@ -43,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gpus: Annotated[int, Meta(ge=0)] = 0
     # of a busy core, where the processor has no energy counter: its thermal design power by its cores
     watts_a_core: Annotated[float, Meta(gt=0)] = DEFAULT_WATTS_A_CORE
+    # of the building: all the electricity that it takes, over its machines'; what they take is told times this
+    pue: Annotated[float, Meta(ge=1, le=10)] = 1.0
     currency: str = "USD"
     log_level: str = "INFO"
     max_body_bytes: Positive = 64 * 2**20
