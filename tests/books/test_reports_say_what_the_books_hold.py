@@ -18,6 +18,7 @@ from gristmill.books.rate_cards import set_rate
 from gristmill.books.reports.report import REPORTS, report
 from gristmill.books.usage import post_usage
 from gristmill.core.errors import NotFound, Unprocessable
+from gristmill.core.reports import Breakdown
 from gristmill.store.database import Database
 from tests.books.histories import NO_COUNTER, NOON, TENANT, dataset, in_memory, made, replica, run, usage, use
 
@@ -133,12 +134,34 @@ def test_experiments_energy_and_what_has_no_price_are_told(mill: Database) -> No
 
 def test_reports_are_narrowed_by_model_endpoint_and_days(mill: Database) -> None:
     for name in REPORTS:
-        assert rows(mill, name, model="other") == []
-    assert rows(mill, "unit-cost", endpoint="elsewhere") == []
+        with pytest.raises((NotFound, Unprocessable), match=r"There is no model 'other'|not narrowed by a model"):
+            rows(mill, name, model="other")
+    with pytest.raises(NotFound, match="There is no endpoint 'elsewhere'"):
+        rows(mill, "unit-cost", endpoint="elsewhere")
     assert rows(mill, "unit-cost", since=NOON + 2 * 86_400) == []
     assert rows(mill, "unit-cost", since=NOON, until=NOON) == rows(mill, "unit-cost")
     with mill.read() as connection:
         assert report(connection, "another tenant", "summary")["rows"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "filters"),
+    [("cost", {"since": NOON}), ("inputs", {"endpoint": "numbers"}), ("datasets", {"model": "digits"}),
+     ("quality-cost", {"until": NOON}), ("energy", {"team": "miller"}), ("cost", {"by": Breakdown.month})],
+)  # fmt: skip
+def test_what_says_nothing_about_a_report_is_refused_and_not_passed_over(
+    mill: Database, name: str, filters: dict[str, Any]
+) -> None:
+    with pytest.raises(Unprocessable, match=f"The report {name}"):
+        rows(mill, name, **filters)
+
+
+def test_inputs_of_a_version_sum_to_what_is_capitalised_in_it(mill: Database) -> None:
+    put_in = rows(mill, "inputs", model="digits")
+    for version in rows(mill, "cost"):
+        items = [row for row in put_in if row["place"] == f"version:{version['version']}"]
+        assert sum(row["cost_micro"] for row in items) == version["capitalised_micro"] > 0
+        assert sum(row["share"] for row in items) == pytest.approx(1, abs=1e-3)
 
 
 def test_an_unknown_report_names_the_nearest() -> None:

@@ -20,6 +20,10 @@ def _raise(error: Exception) -> None:
     raise error
 
 
+ELECTRICITY = ("--item", "energy.electricity", "--unit", "kwh")
+SERVERS = ("--name", "servers", "--amount", "9USD", "--on", "team")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -36,7 +40,28 @@ def _raise(error: Exception) -> None:
         (["books", "report", "margin", "--from", "never"], "not a time"),
         (["books", "report", "rate-change", "--propose", "compute.cpu=1"], "proposes no rate"),
         (["books", "rates", "--item", "compute.cpu", "--unit", "core_hour", "--price", "1"], "is not a price"),
-        (["books", "rates", "--item", "x", "--unit", "kwh", "--price", "1USD", "--card", "emissions"], "445g"),
+        (["books", "rates", *ELECTRICITY, "--price", "1USD", "--card", "emissions"], "445g"),
+        (["books", "rates", *ELECTRICITY, "--price", "1USD", "--card", "exchange"], "not on the card exchange"),
+        (["books", "rates", "--item", "compute.cpu", "--unit", "mile", "--price", "1USD"], "core_hour"),
+        (["books", "rates", "--item", "compute.tpu", "--unit", "kwh", "--price", "1USD"], "no item 'compute.tpu'"),
+        (["books", "report", "rate-change", "--propose", "compute.cpu=1USD/mile"], "core_hour"),
+        (["books", "report", "cost", "--by", "month"], "does not go by month"),
+        (["books", "report", "cost", "--from", "2026-01"], "not narrowed by days"),
+        (["books", "report", "margin", "--team", "miller"], "not narrowed by a team"),
+        (["books", "hours", "--who", "a", "--hours", "0", "--on", "team"], "without 0"),
+        (["books", "services", "--name", "a b", "--amount", "3USD", "--on", "team"], "not valid"),
+        (["books", "data", "rye", "--amount", "3USD"], "rye@1"),
+        (["books", "reverse", "event_1", "--reason", " "], "it is empty"),
+        (["books", "allocate", "--spread", "metric"], "belong together"),
+        (["books", "allocate", "--on", "model:a", "--on", "model:a"], "named twice"),
+        (["books", "compute", "--on", "team"], "Say what was used"),
+        (["books", "compute", "--on", "team", "--kwh", "1", "--pue", "0.5"], "1 or more"),
+        (["books", "compute", "--on", "team", "--gpu-hours", "1", "--pue", "1.5"], "goes with --kwh"),
+        (["books", "compute", "--on", "team", "--gpu-hours", "-1"], "hours are a number"),
+        (["books", "compute", "--on", "team", "--gpu-hours", "1", "--hardware", "A 100"], "not valid"),
+        (["books", "hardware", *SERVERS, "--life-days", "100", "--days", "101"], "more than the life"),
+        (["books", "hardware", *SERVERS, "--life-days", "0", "--days", "0"], "without 0"),
+        (["books", "hardware", *SERVERS, "--life-days", "9", "--days", "1", "--share", "2"], "at most 1"),
         (["books", "invoice", "--month", "2026-13"], "is not a month"),
         (["books", "inherit", "a@1", "--from", "b@1", "--share", "2"], "more than 0 and at most 1"),
         (["books", "services", "--name", "a", "--amount", "-3USD", "--on", "team"], "negative"),

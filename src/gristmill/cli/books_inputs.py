@@ -12,7 +12,7 @@ from gristmill.cli.connection import connect
 from gristmill.cli.output import AsJson, show
 from gristmill.core.ids import check_name
 
-service_parser = checked(lambda text: check_name(text, "service"))
+service_parser = checked(lambda text: check_name(name(text), "service"))
 
 On = Annotated[
     str, typer.Option(help="On what: a run's id, NAME@VERSION, a model's or dataset's name, or team (shared).")
