@@ -105,3 +105,62 @@ def test_curves_of_domhan_et_al_go_where_they_went(asked: Asked, family: str) ->
     last = float(CURVES[family](rows)[-1])
     assert abs(found["value"] - truth) < abs(last - truth), "nearer than the last value"
     assert found["high"] - found["low"] < last, "and the interval says something"
+
+
+# x from and to, where it is foretold, and the law
+PUBLISHED: dict[str, tuple[float, float, float, Callable[[np.ndarray], np.ndarray]]] = {
+    "Kaplan et al. (2020), equation 1.1, of parameters": (1e5, 1e9, 1.6e10, lambda n: (8.8e13 / n) ** 0.076),
+    "Kaplan et al. (2020), equation 1.2, of tokens": (2e7, 2e10, 2e11, lambda d: (5.4e13 / d) ** 0.095),
+    "Hestness et al. (2017), section 4.1, translation": (1e5, 1e7, 4e7, lambda m: 3.06 * m**-0.128),
+    "Hestness et al. (2017), section 4.3, ImageNet": (1e5, 2.5e6, 1e7, lambda m: 23.8 * m**-0.309),
+    "Hestness et al. (2017), section 4.4, speech": (1e6, 2.5e7, 1e8, lambda m: 0.05 + 30.5 * m**-0.299),
+    "Zhai et al. (2022), figure 2, transfer to ImageNet": (1e-2, 1e2, 4e3, lambda c: 0.09 + 0.26 * (c + 0.01) ** -0.35),
+}
+
+
+@pytest.mark.parametrize("law", PUBLISHED)
+def test_power_laws_of_one_input_go_where_they_went(asked: Asked, law: str) -> None:
+    """Exponents as published, at four to forty times what the runs had, within the 90 % interval."""
+    low, high, at, curve = PUBLISHED[law]
+    x = np.geomspace(low, high, 20)
+    noise = np.exp(0.01 * np.random.default_rng(0).standard_normal(len(x)))
+    found = asked({"x": x, "loss": curve(x) * noise}, "--x", "x", "--y", "loss", "--at", f"x={at:g}")["curve"]
+    truth, last = float(curve(np.asarray(at))), float(curve(x)[-1])
+    assert found["low"] <= truth <= found["high"], found
+    assert abs(found["value"] - truth) < abs(last - truth) / 2, "much nearer than the last value"
+
+
+def test_hoffmanns_own_fit_is_found_again_and_its_exponents_of_compute(asked: Asked) -> None:
+    """Hoffmann et al. (2022), section 3.3, equation 10; a = β / (α + β) = 0.45 and b = 0.55 from its own parameters."""
+    sizes, tokens, noise = runs(5, 120)
+    loss = (1.69 + 406.4 / sizes**0.34 + 410.7 / tokens**0.28) * noise
+    found = asked({"N": sizes, "D": tokens, "loss": loss}, "--x", "N,D", "--y", "loss")
+    assert all(inside(law_of(found), [1.69, 406.4, 0.34, 410.7, 0.28]))
+    assert inside([one["exponent"] for one in found["law"]["optimal"]], [0.28 / 0.62, 0.34 / 0.62]) == [True, True]
+    assert found["law"]["pattern"] is None
+
+
+def test_a_law_of_rows_and_size_of_image_classifiers_is_found_again(asked: Asked) -> None:
+    """Rosenfeld et al. (2020), equation 4.2, away from the error of guessing: ε = c + b / m^β + a / n^α."""
+    random = np.random.default_rng(1)
+    rows, sizes = np.exp(random.uniform(np.log([1e3, 2e3]), np.log([1e6, 5e4]), (120, 2))).T
+    error = (0.05 + 1.2 / rows**0.5 + 30 / sizes**0.66) * np.exp(0.01 * random.standard_normal(120))
+    found = asked({"rows": rows, "size": sizes, "error": error}, "--x", "rows,size", "--y", "error")
+    assert all(inside(law_of(found), [0.05, 1.2, 0.5, 30, 0.66]))
+
+
+def test_a_law_of_another_shape_is_told_and_its_floor_not_taken_for_one(
+    asked: Asked, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kaplan et al. (2020), equation 1.5, has no floor, and its inputs do not add up: no E + A/N^α + B/D^β."""
+    random = np.random.default_rng(0)
+    sizes, tokens = np.exp(random.uniform(np.log([5e6, 3e8]), np.log([1.6e9, 3e10]), (120, 2))).T
+    loss = ((8.8e13 / sizes) ** (0.076 / 0.103) + 5.4e13 / tokens) ** 0.103
+    noisy = loss * np.exp(0.01 * random.standard_normal(120))
+    found = asked({"N": sizes, "D": tokens, "loss": noisy}, "--x", "N,D", "--y", "loss")
+    assert found["law"]["pattern"] > 0.5
+    assert any("does not have the shape of these runs" in note for note in found["notes"])
+    assert run(["forecast", "--csv", str(tmp_path / "runs.csv"), "--x", "N,D", "--y", "loss", "--target", "1.6"]) == 1
+    said = capsys.readouterr().err
+    assert "not reachable" in said
+    assert "Do not rely on its floor" in said

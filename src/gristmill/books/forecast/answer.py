@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gristmill.books.forecast import compute, learning_curve, scaling
+from gristmill.books.forecast import compute, learning_curve, misfit, scaling
 from gristmill.books.forecast.direction import check_falls
 from gristmill.books.forecast.money import money
 from gristmill.books.forecast.question import Question
@@ -41,11 +41,13 @@ def answer(question: Question) -> Document:
         if lacking is not None:
             return document | {"points": _points(question, x, loss, None), "notes": [*notes, lacking]}
     fit = scaling.fit(question.x, x, loss)
-    document |= {"law": _law(fit, float(loss.min())), "points": _points(question, x, loss, fit)}
+    bent = misfit.pattern(fit, x)
+    notes += [] if bent is None else [misfit.said(bent)]
+    document |= {"law": _law(fit, float(loss.min())) | {"pattern": bent}, "points": _points(question, x, loss, fit)}
     if "curve" not in document:
         document["forecast"] = _forecast(fit, place)
     if question.target is not None:
-        document["reach"] = [one._asdict() for one in reach(fit, place, question.target)]
+        document["reach"] = _reach(fit, place, question.target, bent)
     if question.served_tokens is not None:
         document["optimum"] = _optimum(question, fit, place)
     document |= money(question, fit, place)
@@ -141,6 +143,16 @@ def _optimum(question: Question, fit: Fit, place: np.ndarray) -> Document:
     if question.target is not None:
         found["for_target"] = compute.cheapest_for_loss(fit.law, question.target, tokens)._asdict()
     return {"served_tokens": tokens, **found}
+
+
+def _reach(fit: Fit, place: np.ndarray, target: float, bent: float | None) -> list[Document]:
+    """Raises Unprocessable where the floor is above the target; of a law without the runs' shape that proves little."""
+    try:
+        return [one._asdict() for one in reach(fit, place, target)]
+    except Unprocessable as error:
+        raise (
+            error if bent is None else Unprocessable(f"{error.message} {misfit.said(bent)}", **error.details)
+        ) from None
 
 
 def _points(question: Question, x: np.ndarray, loss: np.ndarray, fit: Fit | None) -> list[Document]:
