@@ -11,10 +11,14 @@ from typing import NamedTuple
 import pytest
 import uvicorn
 
+from gristmill.bundles.manifest import Lineage, Manifest
 from gristmill.client.sync import Client
+from gristmill.control.access import FIRST_TENANT
 from gristmill.control.api.app import create_app
 from gristmill.control.platform import Platform
 from gristmill.core.settings import load_settings
+from gristmill.core.types import Signature
+from gristmill.registry import versions
 from tests.running import free_port
 
 
@@ -42,6 +46,17 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
     yield Door(platform, f"http://127.0.0.1:{port}", settings.admin_key_file.read_text().strip())
     server.should_exit = True
     thread.join(10)
+
+
+def registered(door: Door, model: str, number: int, at: float = 1.0) -> None:
+    """A version that others made, as the registry holds it, without its bundle."""
+    manifest = Manifest(
+        name=model, task="tensors", framework="onnx", runtime="onnx", architecture={},
+        signature=Signature("tensors", (), ()), files={}, parameters=1000, licence=None, created_at=at,
+        lineage=Lineage(imported_from="elsewhere"),
+    )  # fmt: skip
+    with door.platform.database.write() as connection:
+        versions.register(connection, FIRST_TENANT, manifest, f"sha256:{model}{number}", None, at)
 
 
 @pytest.fixture(scope="session")

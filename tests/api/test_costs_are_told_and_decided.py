@@ -15,8 +15,7 @@ from gristmill.client.sync import Client
 from gristmill.control.access import FIRST_TENANT
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.types import Basis, Measure, Resources, ResourceUse
-from gristmill.store.tables import versions
-from tests.api.conftest import Door
+from tests.api.conftest import Door, registered
 
 AT = 1_790_000_000.0
 
@@ -29,11 +28,9 @@ def mill(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clien
     use = ResourceUse(3600.0, 3600.0, 2**30, Measure(None, "J", Basis.measured, "none"))
     with door.client() as client:
         client.datasets.add(path, name="rye", task="tabular-classification", target="colour")
-        with door.platform.database.write() as connection:
-            for number in (1, 2):
-                row = {"tenant": FIRST_TENANT, "model": "flour", "version": number, "digest": f"sha256:{number}",
-                       "task": "t", "manifest": {}, "metrics": {}, "state": "ready", "created_at": AT}  # fmt: skip
-                connection.execute(versions.insert().values(**row))
+        for number in (1, 2):
+            registered(door, "flour", number, AT)
+            with door.platform.database.write() as connection:
                 post(connection, events.run_used(FIRST_TENANT, f"run_{number}", "train", "flour", 1, "succeeded", AT,
                                                  Resources(1.0, 2**30), use))  # fmt: skip
                 post(connection, events.version_made(FIRST_TENANT, "flour", number, f"run_{number}", [], AT, 1000))

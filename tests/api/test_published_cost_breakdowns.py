@@ -8,10 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from gristmill.client.sync import Client
-from gristmill.control.access import FIRST_TENANT
 from gristmill.core.errors import Unprocessable
-from gristmill.store.tables import versions
-from tests.api.conftest import Door
+from tests.api.conftest import Door, registered
 
 MILLION = 10**12  # micro-units
 GRIDS = {"jean-zay": "57g", "us-mean": "385g", "epa-2018": "432.7271g", "iowa": "429g"}
@@ -20,12 +18,8 @@ GRIDS = {"jean-zay": "57g", "us-mean": "385g", "epa-2018": "432.7271g", "iowa": 
 @pytest.fixture(scope="module")
 def lab(door: Door) -> Iterator[Client]:
     """Models that others made, as the registry would hold them; rates of their own, which no other test's work has."""
-    names = ("bloom", "llama-1", "llama-2", "strubell", "gpt-3", "deepseek-v3", "frontier")
-    with door.platform.database.write() as connection:
-        for name in names:
-            row = {"tenant": FIRST_TENANT, "model": name, "version": 1, "digest": f"sha256:{name}", "task": "t",
-                   "manifest": {}, "metrics": {}, "state": "ready", "created_at": 0.0}  # fmt: skip
-            connection.execute(versions.insert().values(**row))
+    for name in ("bloom", "llama-1", "llama-2", "strubell", "gpt-3", "deepseek-v3", "frontier"):
+        registered(door, name, 1)
     with door.client() as client:
         for site, grams in GRIDS.items():
             client.books.set_rate(card="emissions", item=f"energy.electricity:{site}", unit="kwh", price=grams)
