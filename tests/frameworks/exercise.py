@@ -21,8 +21,9 @@ from gristmill.lab.events import Events, Heartbeat
 from gristmill.lab.loading import LoadedVersion, open_version
 from gristmill.lab.train import train
 from gristmill.store.blobs import Blobs
-from gristmill.tasks.recipe import Loss
+from gristmill.tasks.recipe import Augmentation, Loss
 from tests import waves
+from tests.frameworks import pictures
 from tests.lab.rig import Rig, events
 
 EVERYTHING_ON: dict[str, Any] = {
@@ -30,6 +31,7 @@ EVERYTHING_ON: dict[str, Any] = {
     "architecture": {"name": "cnn", "channels": [4, 8]},
     "schedule": {"name": "one-cycle"},
     "regularisation": {"dropout": 0.2, "mixup": 0.3, "ema": 0.9, "clip_norm": 1.0, "l1": 1e-5},
+    "augmentation": {"flip": True, "shift": 1, "erase": 2},
     "training": {"epochs": 3, "batch_size": 32, "accumulate": 2, "seed": 3, "early_stopping": {"patience": 3}},
 }
 WINE: dict[str, Any] = {
@@ -246,6 +248,16 @@ class Exercise:
         ]
         return {"furthest": max(far), "losses": [one["train/loss"], two["train/loss"]]}
 
+    def augmented(self) -> list[list[float]]:
+        import tensorflow as tf
+
+        from gristmill.frameworks.on_tensorflow.augmentation import augmented
+
+        images, wanted = pictures.images(), Augmentation(**pictures.WANTED)
+        changed = tf.function(lambda x, seed: augmented(x, wanted, seed), jit_compile=True)
+        found: list[list[float]] = changed(images, tf.constant([3, 7], tf.int64)).numpy().tolist()
+        return found
+
     def refused(self) -> dict[str, str]:
         changes: dict[str, tuple[str, dict[str, Any]]] = {
             "architecture": ("wine", WINE | {"architecture": {"name": "resnet"}}),
@@ -365,6 +377,7 @@ def main(framework: str, folder: Path) -> dict[str, Any]:
         exercise.texts,
         exercise.forecasts,
         exercise.losses,
+        exercise.augmented,
         exercise.refused,
         exercise.own,
     ]

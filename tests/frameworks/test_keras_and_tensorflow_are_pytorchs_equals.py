@@ -9,9 +9,11 @@ import torch
 from captum.attr import IntegratedGradients
 from torch import nn
 
+from gristmill.frameworks.on_torch.augmentation import augmented
 from gristmill.frameworks.on_torch.losses import build_loss
-from gristmill.tasks.recipe import Loss
+from gristmill.tasks.recipe import Augmentation, Loss
 from tests import waves
+from tests.frameworks import pictures
 from tests.frameworks.exercise import FORECASTERS, LOSSES, TEXTS
 
 Exercised = Callable[[str], dict[str, Any]]
@@ -81,6 +83,18 @@ def test_every_loss_is_pytorchs(exercised: Exercised, framework: str) -> None:
         given = torch.from_numpy(logits if classes else values)
         expected = float(build_loss(loss, str(loss.name), targets, classes)(given, targets))
         assert exercised(framework)["losses"][name] == pytest.approx(expected, rel=1e-5), name
+
+
+def test_augmented_images_are_mirrored_moved_and_blanked_in_torch() -> None:
+    torch.manual_seed(0)
+    images = torch.from_numpy(pictures.images())
+    pictures.check(augmented(images, Augmentation(**pictures.WANTED)).numpy())
+    assert augmented(images, Augmentation()) is images
+
+
+@both
+def test_augmented_images_are_mirrored_moved_and_blanked(exercised: Exercised, framework: str) -> None:
+    pictures.check(np.asarray(exercised(framework)["augmented"], np.float32))
 
 
 @both

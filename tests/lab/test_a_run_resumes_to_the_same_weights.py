@@ -15,6 +15,7 @@ EVERYTHING_ON: dict[str, Any] = {
     "architecture": {"name": "cnn", "channels": [4, 8]},
     "schedule": {"name": "one-cycle"},
     "regularisation": {"dropout": 0.2, "mixup": 0.3, "ema": 0.9, "clip_norm": 1.0, "l1": 1e-5},
+    "augmentation": {"flip": True, "shift": 1, "erase": 2},
     "training": {"epochs": 6, "batch_size": 32, "accumulate": 2, "seed": 3, "early_stopping": {"patience": 3}},
 }
 POINTS = ["before-save", "in-mid-save", "before-rename", "after-save"]

@@ -36,6 +36,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({key: value for key, value in RIGHT.items() if key != "data"}, "lacks the field 'data'"),
     (RIGHT | {"loss": {"name": "mse"}}, "loss.name: mse does not fit image-classification"),
     (REGRESSION | {"regularisation": {"mixup": 0.2}}, "mixes class labels"),
+    (REGRESSION | {"augmentation": {"flip": True}}, "tabular-regression has none"),
     (REGRESSION | {"loss": {"class_weights": "balanced"}}, "weights classes"),
     (REGRESSION | {"loss": {"name": "mse", "label_smoothing": 0.1}}, "goes with cross-entropy only"),
     (RIGHT | {"architecture": {"name": "bilstm"}}, "bilstm is for text-classification"),

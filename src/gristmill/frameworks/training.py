@@ -13,6 +13,7 @@ import numpy as np
 from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.core.types import Signature
+from gristmill.frameworks.augmentation import check_augmentation
 from gristmill.frameworks.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from gristmill.frameworks.early_stopping import Patience
 from gristmill.frameworks.protocol import Cancelled, TrainJob, Watcher
@@ -82,6 +83,7 @@ class Course:
     def __init__(self, job: TrainJob, watcher: Watcher) -> None:
         self._job, self._watcher = job, watcher
         self._training = job.recipe.training
+        check_augmentation(job.recipe.augmentation, job.train)
         self.task: Task = plugins.load("tasks", job.recipe.task)()
         self.rows = self._training.batch_size * self._training.accumulate  # of a step
         self.steps_per_epoch = math.ceil(len(job.train.targets) / self.rows)

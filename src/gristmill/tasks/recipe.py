@@ -102,6 +102,14 @@ class Regularisation(_Part):
     ema: Fraction = Field(0.0, description="decay of the weights' moving average; 0 is off")
 
 
+class Augmentation(_Part):
+    """Each time that a training image is seen it is another one; validation and serving see images as they are."""
+
+    flip: bool = Field(False, description="mirror half of the images, left to right")
+    shift: Annotated[int, Field(ge=0)] = Field(0, description="pixels: move each image by up to so many, both ways")
+    erase: Annotated[int, Field(ge=0)] = Field(0, description="pixels: blank a square of this side in each image")
+
+
 class EarlyStopping(_Part):
     patience: Count = Field(5, description="epochs without improvement")
     min_delta: NotNegative = Field(0.0, description="least improvement that counts")
@@ -157,6 +165,7 @@ class Recipe(_Part):
     optimiser: Optimiser = Optimiser()
     schedule: Schedule = Schedule()
     regularisation: Regularisation = Regularisation()
+    augmentation: Augmentation = Augmentation()
     training: Training = Training()
     resources: ResourcesPart = ResourcesPart()
     priority: int = Field(0, description="higher runs first")
@@ -198,6 +207,7 @@ _ARCHITECTURE_TASKS = {
     "gru": (_FORECASTING,),
     "gpt": ("text-generation",),
 }
+_WITHOUT_IMAGES = {task for tasks in _ARCHITECTURE_TASKS.values() for task in tasks} - {"image-classification"}
 
 
 def _contradictions(recipe: Recipe) -> Iterator[str]:
@@ -212,6 +222,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield f"loss.class_weights: weights classes, and {recipe.task} has none"
     if loss.label_smoothing and (regression or loss.name not in (None, "cross-entropy")):
         yield "loss.label_smoothing: goes with cross-entropy only"
+    if recipe.augmentation != Augmentation() and recipe.task in _WITHOUT_IMAGES:
+        yield f"augmentation: changes images, and {recipe.task} has none"
     fitting = _ARCHITECTURE_TASKS.get(recipe.architecture.name)
     if fitting and recipe.task not in fitting:
         yield f"architecture.name: {recipe.architecture.name} is for {' and '.join(fitting)}, not {recipe.task}"

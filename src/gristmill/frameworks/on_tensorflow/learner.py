@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from gristmill.core.errors import Unprocessable
+from gristmill.frameworks.on_tensorflow.augmentation import augmented
 from gristmill.frameworks.on_tensorflow.data import TensorSplit
 from gristmill.frameworks.on_tensorflow.devices import summed
 from gristmill.frameworks.on_tensorflow.losses import build_loss
@@ -125,6 +126,7 @@ class GraphLearner:
 
     def _forward_and_back(self, x: Any, y: Any, seed: Any) -> tuple[Any, list[Any]]:
         alpha = self.recipe.regularisation.mixup
+        x = augmented(x, self.recipe.augmentation, seed)
         with tf.GradientTape() as tape:
             if alpha:
                 share, partner = mixture(tf.shape(y)[0], alpha, seed)

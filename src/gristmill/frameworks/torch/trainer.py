@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gristmill.core.errors import Unprocessable
 from gristmill.core.files import write_atomic
 from gristmill.frameworks.architectures import Shapes, chosen
+from gristmill.frameworks.on_torch.augmentation import augmented
 from gristmill.frameworks.on_torch.data import DeviceSplit
 from gristmill.frameworks.on_torch.determinism import make_deterministic
 from gristmill.frameworks.on_torch.losses import build_loss
@@ -112,6 +113,7 @@ class TorchLearner:
             if count < min(self.least_rows, size):
                 continue  # batch normalisation has no variance of one row: an epoch's odd last one is left out
             x, y = self.train.rows(places[start : start + size])
+            x = augmented(x, self.recipe.augmentation)
             loss = mixed_loss(self.forward, self.loss, x, y, mixup) if mixup else self.loss(self.forward(x), y)
             state.loss_sum.add_(loss.detach(), alpha=count)
             state.loss_rows += count

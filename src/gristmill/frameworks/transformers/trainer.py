@@ -17,6 +17,7 @@ from gristmill.bundles.manifest import ADAPTER, MANIFEST, decode_manifest
 from gristmill.core.errors import Unprocessable
 from gristmill.core.generation import LanguageFacts
 from gristmill.frameworks.lora import architecture_of
+from gristmill.frameworks.on_torch.augmentation import augmented
 from gristmill.frameworks.on_torch.determinism import make_deterministic
 from gristmill.frameworks.on_torch.optimisers import build_optimiser
 from gristmill.frameworks.on_torch.state import TrainingState
@@ -177,7 +178,8 @@ class Batches:
         objective, progress = self._learner.objective, self._course.progress
         order = objective.train.order(self._learner.job.seed, progress.epoch)
         for start in range(progress.place * self._course.rows, len(order), self._size):
-            yield objective.given(*objective.train.rows(order[start : start + self._size]))
+            x, y = objective.train.rows(order[start : start + self._size])
+            yield objective.given(augmented(x, self._learner.job.recipe.augmentation), y)
 
 
 class CourseTrainer(Trainer):
