@@ -19,6 +19,7 @@ TRITON = """
 import queue, sys
 import numpy as np
 import tritonclient.grpc as triton
+from tritonclient.grpc import model_config_pb2
 
 port, key = sys.argv[1:]
 client = triton.InferenceServerClient(f"127.0.0.1:{port}")
@@ -34,6 +35,26 @@ metadata = client.get_model_metadata("tiny", headers=headers, as_json=True)
 assert metadata["inputs"] == [{"name": "features", "datatype": "FP32", "shape": ["-1", "4"]}], metadata
 index = client.get_model_repository_index(headers=headers, as_json=True)
 assert {"name": "org/kinds", "version": "2", "state": "READY"} in index["models"], index
+config = client.get_model_config("tiny", headers=headers).config
+assert (config.max_batch_size, config.input[0].name, list(config.input[0].dims)) == (64, "features", [4]), config
+assert model_config_pb2.DataType.Name(config.input[0].data_type) == "TYPE_FP32"
+client.load_model("tiny", headers=headers)  # it is served
+for name in ("tiny", "nobody"):
+    try:
+        client.unload_model(name, headers=headers)
+    except triton.InferenceServerException as error:
+        assert error.status() == {"tiny": "StatusCode.PERMISSION_DENIED", "nobody": "StatusCode.NOT_FOUND"}[name], error
+    else:
+        raise AssertionError("unloaded by a client")
+
+def counted(*name):
+    entries = client.get_inference_statistics(*name, headers=headers).model_stats
+    return {(entry.name, entry.version): entry.inference_stats.success.count for entry in entries}
+
+before = counted("tiny", "1")
+client.infer("tiny", [tensor], headers=headers)
+assert counted("tiny", "1") == {("tiny", "1"): before["tiny", "1"] + 1}
+assert {("org/kinds", "2"), ("tiny", "1")} < counted().keys()
 
 for compression in (None, "gzip", "deflate"):
     result = client.infer("tiny", [tensor], request_id="7", headers=headers, compression_algorithm=compression)

@@ -97,6 +97,18 @@ def test_models_describe_themselves(served: Rig, path: str, expected: dict[str, 
     assert expected.items() <= answer.json.items()
 
 
+def test_counters_are_told_of_a_version_a_model_or_all(served: Rig) -> None:
+    def told(path: str) -> dict[str, int]:
+        entries = served.get(path).json["model_stats"]
+        return {entry["name"]: entry["inference_stats"]["success"]["count"] for entry in entries}
+
+    before = told("/v2/models/tiny/stats")["tiny"]
+    assert served.infer(ROWS).status == 200
+    assert told("/v2/models/tiny/stats") == told("/v2/models/tiny/versions/1/stats") == {"tiny": before + 1}
+    assert told("/v2/models/stats").keys() == {"tiny", "kinds", "org/kinds"}
+    assert served.get("/v2/models/tiny/versions/9/stats").status == 404
+
+
 def test_a_name_with_a_slash_and_a_version_is_found(served: Rig) -> None:
     assert served.infer(ROWS, "org/kinds").status == 200
     assert served.request("POST", "/v2/models/org/kinds/versions/2/infer", tensor(ROWS)).status == 200

@@ -22,6 +22,6 @@ def check_augmentation(wanted: Augmentation, train: Split) -> None:
         pixels = getattr(wanted, name)
         if pixels >= min(height, width):
             raise Unprocessable(
-                f"augmentation.{name} is {pixels} pixels, and the images have {height} × {width}: nothing of some would "
-                "be left.", field=f"augmentation.{name}", got=pixels,
+                f"augmentation.{name} is {pixels} pixels, and the images have {height} × {width}: some would be empty.",
+                field=f"augmentation.{name}", got=pixels,
             )  # fmt: skip

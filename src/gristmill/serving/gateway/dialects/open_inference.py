@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gristmill.core.errors import Forbidden, GristmillError, NotFound
+from gristmill.core.errors import GristmillError, NotFound
 from gristmill.core.routes import RouteVersion
 from gristmill.serving.gateway.body import deflate
 from gristmill.serving.gateway.dialects import descriptions
@@ -27,7 +27,8 @@ _MODEL = re.compile(
 _REPOSITORY = re.compile(r"/v2/repository/models/(?P<name>.+)/(?P<what>load|unload)").fullmatch
 
 
-_DESCRIPTIONS = {None: descriptions.metadata, "config": descriptions.config, "stats": descriptions.stats}
+_ALL_STATS = "/v2/models/stats"
+_DESCRIPTIONS = {None: descriptions.metadata, "config": descriptions.config}
 
 
 class Asked(NamedTuple):
@@ -43,6 +44,8 @@ class OpenInference:
 
     async def answer(self, request: Request) -> Answer:
         asked = model_path(request.path)
+        if request.path == _ALL_STATS and request.method in ("GET", "HEAD"):
+            return _counters(request)
         if asked is not None:
             if request.method == "POST" and asked.what == "infer":
                 return await _infer(request, asked)
@@ -163,14 +166,20 @@ def _described(request: Request, asked: Asked) -> Answer:
         ready = share.pool.ready
         document = {"name": asked.name, "ready": ready}
         return Answer(Reply(msgspec.json.encode(document), status=200 if ready else 503), version.model)
+    if asked.what == "stats":
+        return _document(descriptions.stats(route, version if asked.version else None))
     describe = _DESCRIPTIONS.get(asked.what)
     if describe is None:
         raise NotFound(f"GET is not what /{asked.what} answers: POST to it.")
     return Answer(Reply(msgspec.json.encode(describe(route, version))), version.model)
 
 
+def _counters(request: Request) -> Answer:
+    """Of every model that the key may call."""
+    told = [entry for route in request.routes() for entry in descriptions.stats(route)["model_stats"]]
+    return _document({"model_stats": told})
+
+
 def _repository(request: Request, name: str, what: str) -> Answer:
     request.route(name)
-    if what == "load":
-        return _document({})  # it is served, so it is loaded
-    raise Forbidden("Endpoints are taken away through the control API, not by unload.")
+    return _document(descriptions.loaded(what))

@@ -40,6 +40,32 @@ async def _model_metadata(call: Call, message: bytes, remaining_s: float | None)
     return _answer(messages.ModelMetadataResponse(**told), version.model)
 
 
+async def _model_config(call: Call, message: bytes, remaining_s: float | None) -> Answer:
+    asked = read_message(messages.ModelConfigRequest, message)
+    route = call.route(asked.name)
+    version = route.pick(asked.version or None).pool.version
+    return _answer(messages.ModelConfigResponse(config=descriptions.config(route, version)), version.model)
+
+
+async def _model_statistics(call: Call, message: bytes, remaining_s: float | None) -> Answer:
+    """Of every model where none is named."""
+    asked = read_message(messages.ModelStatisticsRequest, message)
+    routes = [call.route(asked.name)] if asked.name else call.routes()
+    version = routes[0].pick(asked.version).pool.version if asked.name and asked.version else None
+    told = [entry for route in routes for entry in descriptions.stats(route, version)["model_stats"]]
+    return _answer(messages.ModelStatisticsResponse(model_stats=told))
+
+
+async def _load(call: Call, message: bytes, remaining_s: float | None) -> Answer:
+    call.route(read_message(messages.RepositoryModelLoadRequest, message).model_name)
+    return _answer(messages.RepositoryModelLoadResponse(**descriptions.loaded("load")))
+
+
+async def _unload(call: Call, message: bytes, remaining_s: float | None) -> Answer:
+    call.route(read_message(messages.RepositoryModelUnloadRequest, message).model_name)
+    return _answer(messages.RepositoryModelUnloadResponse(**descriptions.loaded("unload")))
+
+
 async def _repository_index(call: Call, message: bytes, remaining_s: float | None) -> Answer:
     asked = read_message(messages.RepositoryIndexRequest, message)
     entries = [entry for route in call.routes() for entry in descriptions.index(route)]
@@ -56,5 +82,9 @@ METHODS: dict[str, Callable[[Call, bytes, float | None], Awaitable[Answer]]] = {
     "ServerMetadata": _server_metadata,
     "ModelReady": _model_ready,
     "ModelMetadata": _model_metadata,
+    "ModelConfig": _model_config,
+    "ModelStatistics": _model_statistics,
     "RepositoryIndex": _repository_index,
+    "RepositoryModelLoad": _load,
+    "RepositoryModelUnload": _unload,
 }
