@@ -53,7 +53,7 @@ def replay(bundle: Path, signature: Signature, predict: Callable[[Tensors], Tens
         got = given.get(name)
         if got is None or got.shape != values.shape:
             raise Unprocessable(f"The version no longer gives its golden output {name!r}: it is refused.", field=name)
-        if not _same(got, values, absolute):
+        if not same(got, values, absolute):
             worst = float(np.nanmax(np.abs(got - values))) if values.dtype.kind == "f" else None
             raise Unprocessable(
                 f"The version no longer gives its golden answers: output {name!r} differs"
@@ -62,7 +62,9 @@ def replay(bundle: Path, signature: Signature, predict: Callable[[Tensors], Tens
             )
 
 
-def _same(got: np.ndarray, expected: np.ndarray, absolute: float) -> bool:
+def same(got: np.ndarray, expected: np.ndarray, absolute: float = ABSOLUTE) -> bool:
+    if got.shape != expected.shape:
+        return False
     if expected.dtype.kind == "f":
         # values in a unit of thousands cross zero with the rounding of thousands
         unit = max(1.0, float(np.abs(expected).max(initial=0.0, where=np.isfinite(expected))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -21,8 +22,11 @@ from gristmill.lab.evaluation import evaluate_run
 from gristmill.lab.events import Events, Heartbeat, write_result
 from gristmill.lab.export import export_run
 from gristmill.lab.imports.importing import import_run
+from gristmill.lab.time_limit import limited
 from gristmill.lab.train import train
 
+_LONGEST_IMPORT_S, _SLOWEST_BYTES_PER_S = 900.0, 5e6
+_LONGEST_DOWNLOAD_S = 6 * 3600.0
 logger = logging.getLogger("gristmill.run")
 Outcome = Callable[[RunSpec, Path, Events, Heartbeat], RunResult]
 
@@ -79,8 +83,30 @@ def _evaluate(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat)
 
 
 def _import(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> RunResult:
-    packaged = import_run(spec, folder, events)
+    within_s = import_limit_s(spec)
+    with limited(within_s, lambda: _give_up(spec, folder, events, heartbeat, within_s)):
+        packaged = import_run(spec, folder, events)
     return msgspec.structs.replace(_ended(spec, heartbeat, RunState.succeeded, None), bundle_digest=packaged.digest)
+
+
+def import_limit_s(spec: RunSpec) -> float:
+    """By what was uploaded; a download takes its time."""
+    if spec.imported is None or spec.imported.upload is None:
+        return _LONGEST_DOWNLOAD_S
+    return _LONGEST_IMPORT_S + Path(spec.imported.upload).stat().st_size / _SLOWEST_BYTES_PER_S
+
+
+def _give_up(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat, within_s: float) -> None:
+    """Ends the process: what it is stuck in cannot be interrupted."""
+    message = (
+        f"The model was not taken in within {within_s:.0f} seconds: it may compute without end; export it without "
+        "loops that do."
+    )
+    for left in ("bundle", "import"):
+        shutil.rmtree(folder / left, ignore_errors=True)
+    write_result(folder, _ended(spec, heartbeat, RunState.failed, message))
+    events.write("ended", message=message, use=heartbeat.use())
+    os._exit(0)
 
 
 def _export(spec: RunSpec, folder: Path, events: Events, heartbeat: Heartbeat) -> RunResult:

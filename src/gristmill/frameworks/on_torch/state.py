@@ -77,12 +77,20 @@ class TrainingState:
 
     def _restore_optimiser(self, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
         state: dict[int, dict[str, Any]] = {}
+        numbered = [parameter for group in self.optimiser.param_groups for parameter in group["params"]]
         for key, value in (*tensors.items(), *numbers.items()):
             if key.startswith("optimiser/"):
-                _, parameter, name = key.split("/", 2)
-                state.setdefault(int(parameter), {})[name] = value
+                _, place, name = key.split("/", 2)
+                state.setdefault(int(place), {})[name] = _laid_out(value, numbered[int(place)])
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:
+    """In memory as its parameter lies: the fused step goes through both as they lie."""
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
+    return value
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

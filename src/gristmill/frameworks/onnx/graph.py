@@ -80,7 +80,11 @@ def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
 
 
 def _check_external(tensor: TensorProto, folder: Path) -> None:
-    location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
+    locations = [entry.value for entry in tensor.external_data if entry.key == "location"]
+    if len(locations) != 1:  # readers differ in which of several they take
+        raise Unprocessable(f"The weights of {tensor.name!r} lie in {len(locations)} places at once: export the model "
+                            "again.", field=tensor.name)  # fmt: skip
+    (location,) = locations
     try:
         check_path(location)
     except CorruptBundle:

@@ -24,6 +24,7 @@ from gristmill.lab.events import Events
 from gristmill.lab.imports import formats
 from gristmill.lab.imports.adapter import import_adapter, is_adapter
 from gristmill.lab.imports.card import import_card
+from gristmill.lab.imports.names import check_names
 from gristmill.lab.imports.source import opened, safe_name
 from gristmill.lab.imports.trial import (
     ROWS,
@@ -87,8 +88,11 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     adopting: Adopting = plugins.load("tasks", task)()
     draft = _manifest(spec, ref, imported, Signature(task, inputs, imported.outputs))
     labels = ref.told.labels or imported.labels
+    check_names((spec.name for spec in imported.inputs), "an input")
+    check_names(labels or (), "a label")
     known = ref.told.scores or imported.scores or (None if labels and task != "tensors" else "logits")
     trial, outputs, scores = _try(draft, imported, known, bundle, spec)
+    check_names((spec.name for spec in outputs), "an output")
     signature, preprocessing = adopting.adopt(ModelTensors(inputs, outputs, labels, ref.told.mean, ref.told.std))
     if signature.labels is not None:
         signature = msgspec.structs.replace(signature, scores=scores)

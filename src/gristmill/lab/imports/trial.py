@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from gristmill.bundles.replay import same
 from gristmill.core.errors import GristmillError, Unprocessable
 from gristmill.core.types import DTYPES, Scores, TensorSpec
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 ROWS = 4
 _MANY_ROWS, _AT_ONCE = 256, 32
+_MOST_VALUES = 2**26  # of a row: 4 rows of them take a gigabyte in float32
 _SEED = 20170612
 _TEXT = (b"Every miller draws water to his own mill.", b"All is grist.", b"The mill cannot grind with past water.")
 # Sizes for free dimensions and an end for whole numbers (token ids, masks), tried until the model takes them.
@@ -45,22 +48,43 @@ def try_out(
     specs: Sequence[TensorSpec], infer: Callable[[Tensors], ModelOutput]
 ) -> tuple[Trial, tuple[TensorSpec, ...]]:
     """Examples that the model answers with finite numbers, and its outputs as they came. Raises Unprocessable."""
+    _check_inputs(specs)
+    reason = ""
+    for free, end in _ATTEMPTS:
+        inputs = random_inputs(specs, ROWS, free, end)
+        outputs, reason = _answers(infer, inputs)
+        if not reason:
+            _check_constant(outputs, _answers(infer, inputs)[0])
+            doubled, _ = _answers(infer, random_inputs(specs, ROWS, 2 * free, end))
+            return Trial(inputs, outputs, free, end), tuple(
+                _spec(name, outputs[name], doubled.get(name)) for name in outputs
+            )
+    raise Unprocessable(f"The model does not answer random inputs that fit its signature: {reason}.", field="inputs")
+
+
+def _check_inputs(specs: Sequence[TensorSpec]) -> None:
+    if not specs:
+        raise Unprocessable("The model takes nothing: a model without inputs cannot be called.", field="inputs")
     for spec in specs:
         if spec.shape[:1] not in ((-1,), (1,)):
             raise Unprocessable(
                 f"Input {spec.name!r} has the shape {list(spec.shape)}, and its first dimension should be a free "
                 "batch: export the model with one.", field=spec.name,
             )  # fmt: skip
-    reason = ""
-    for free, end in _ATTEMPTS:
-        inputs = random_inputs(specs, ROWS, free, end)
-        outputs, reason = _answers(infer, inputs)
-        if not reason:
-            doubled, _ = _answers(infer, random_inputs(specs, ROWS, 2 * free, end))
-            return Trial(inputs, outputs, free, end), tuple(
-                _spec(name, outputs[name], doubled.get(name)) for name in outputs
-            )
-    raise Unprocessable(f"The model does not answer random inputs that fit its signature: {reason}.", field="inputs")
+        values = math.prod(abs(size) for size in spec.shape[1:])
+        if values > _MOST_VALUES:
+            raise Unprocessable(f"A row of input {spec.name!r} has {values:,} values, and at most {_MOST_VALUES:,} are "
+                                "taken.", field=spec.name)  # fmt: skip
+
+
+def _check_constant(first: Tensors, second: Tensors) -> None:
+    """What was evaluated is what is served only where the same question has the same answer."""
+    for name, values in first.items():
+        if not same(second.get(name, np.empty(0)), values):
+            raise Unprocessable(
+                f"The model answers the same inputs differently each time (output {name!r}): export it in evaluation "
+                "mode, without dropout or other random operators.", field="source",
+            )  # fmt: skip
 
 
 def _answers(infer: Callable[[Tensors], ModelOutput], inputs: Tensors, rows: int = ROWS) -> tuple[Tensors, str]:
