@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import struct
+import subprocess
 import sys
 import tarfile
 import zipfile
@@ -14,17 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import msgspec
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 from gristmill.core.errors import CorruptBundle, GristmillError, Malformed, TooLarge, Unavailable, Unprocessable
+from gristmill.core.types import ImportRef, RunKind, RunResult, RunSpec, RunState, Told
 from gristmill.frameworks.torch.program import is_arithmetic
-from tests.imports.rig import Rig, external, onnx_model, program, rewritten, save_onnx
+from tests.imports.rig import CORE, Rig, external, onnx_model, program, rewritten, save_onnx
+
+X_OF_3 = {"name": "x", "dtype": "FP32", "shape": [-1, 3]}
 
 
 class Marks:
@@ -76,6 +82,18 @@ def test_onnx_with_weights_outside_its_folder(rig: Rig, tmp_path: Path, location
     refused(rig, folder, Unprocessable, "outside the model's folder")
 
 
+def test_onnx_with_weights_in_two_places(rig: Rig, tmp_path: Path) -> None:
+    """The first is what a check would read, the last what ONNX Runtime would."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "w.bin").write_bytes(bytes(48))
+    (tmp_path / "secret.bin").write_bytes(bytes(48))
+    twice = external("w.bin")
+    twice.external_data.add(key="location", value="../secret.bin")
+    save_onnx(folder / "m.onnx", [helper.make_node("MatMul", ["x", "w"], ["y"])], [twice])
+    refused(rig, folder, Unprocessable, "lie in 2 places at once")
+
+
 def test_onnx_with_weights_outside_its_folder_in_a_constant(rig: Rig, tmp_path: Path) -> None:
     constant = helper.make_node("Constant", [], ["w"], value=external("../secret.bin"))
     save_onnx(tmp_path / "m.onnx", [constant, helper.make_node("MatMul", ["x", "w"], ["y"])], [])
@@ -115,9 +133,111 @@ def test_a_model_that_does_not_answer_with_finite_numbers(rig: Rig, tmp_path: Pa
     refused(rig, tmp_path / "m.onnx", Unprocessable, "output 'output' is not finite")
 
 
+@pytest.mark.parametrize("name", ["x\n\x1b[31mred", "x" * 300, "\u202eevil"])
+def test_names_that_would_write_on_a_terminal(rig: Rig, tmp_path: Path, name: str) -> None:
+    onnx_model(tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    model.graph.node[0].input[0] = model.graph.input[0].name = name
+    onnx.save(model, tmp_path / "m.onnx")
+    refused(rig, tmp_path / "m.onnx", Unprocessable, "characters that can be printed")
+
+
+def test_a_model_that_takes_nothing_or_far_too_much(rig: Rig, tmp_path: Path) -> None:
+    nothing = helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(np.zeros((4, 3), np.float32)))
+    save_onnx(tmp_path / "m.onnx", [nothing], [])
+    model = onnx.load(tmp_path / "m.onnx")
+    del model.graph.input[:]
+    onnx.save(model, tmp_path / "m.onnx")
+    refused(rig, tmp_path / "m.onnx", Unprocessable, "cannot be called")
+    onnx_model(tmp_path / "m.onnx")
+    model = onnx.load(tmp_path / "m.onnx")
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**40
+    onnx.save(model, tmp_path / "m.onnx")
+    refused(rig, tmp_path / "m.onnx", Unprocessable, r"has 1,099,511,627,776 values")
+
+
+def test_a_model_that_answers_otherwise_each_time(rig: Rig, tmp_path: Path) -> None:
+    noise = helper.make_node("RandomNormal", [], ["noise"], shape=[3])
+    nodes = [noise, helper.make_node("MatMul", ["x", "w"], ["z"]), helper.make_node("Add", ["z", "noise"], ["y"])]
+    save_onnx(tmp_path / "m.onnx", nodes, [numpy_helper.from_array(np.ones((4, 3), np.float32), "w")])
+    refused(rig, tmp_path / "m.onnx", Unprocessable, "differently each time .* without dropout")
+
+
+_value = helper.make_tensor_value_info
+ENDLESS = helper.make_graph(
+    [helper.make_node("Identity", ["c"], ["go"]), helper.make_node("Identity", ["v"], ["w"])],
+    "body",
+    [_value("i", TensorProto.INT64, []), _value("c", TensorProto.BOOL, []), _value("v", TensorProto.FLOAT, None)],
+    [_value("go", TensorProto.BOOL, []), _value("w", TensorProto.FLOAT, None)],
+)
+
+
+def test_a_model_that_computes_without_end_is_given_up(tmp_path: Path) -> None:
+    """In the run's own process, as the scheduler starts it; only the time that it is given is shorter."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    nodes = [helper.make_node("Loop", ["", "true", "x"], ["y"], body=ENDLESS)]
+    save_onnx(tmp_path / "m.onnx", nodes, [numpy_helper.from_array(np.array(True), "true")])
+    ref = ImportRef(source="m.onnx", told=Told(), upload=str(tmp_path / "m.onnx"))
+    spec = RunSpec(id="run_endless", tenant="default", kind=RunKind.import_, attempt=1, seed=0, resources=CORE,
+                   blobs_url="", imported=ref)  # fmt: skip
+    (folder / "run.json").write_bytes(msgspec.json.encode(spec))
+    short = "from pathlib import Path; from gristmill.lab import run; run._LONGEST_IMPORT_S = 2.0; run.main(Path({!r}))"
+    subprocess.run([sys.executable, "-c", short.format(str(folder))], check=True, timeout=120)
+    result = msgspec.json.decode((folder / "result.json").read_bytes(), type=RunResult)
+    assert result.state is RunState.failed
+    assert result.error is not None
+    assert result.error.startswith("The model was not taken in within 2 seconds")
+    assert not {"bundle", "import"} & {path.name for path in folder.iterdir()}
+
+
 def _lying(header: dict[str, Any], content: bytes) -> bytes:
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + content
+
+
+class _Writes(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.save(x, "it-ran")
+        return x
+
+
+class _Maps(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.from_file("it-ran", shared=True, size=3, dtype=torch.float32).zero_()
+
+
+@pytest.mark.parametrize("module", [_Writes, _Maps])
+def test_torchscript_that_reaches_files(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: type[torch.nn.Module]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(module()).save("m.pt")  # type: ignore[no-untyped-call]
+    refused(rig, tmp_path / "m.pt", Unprocessable, "reaches files", inputs=[X_OF_3])
+    assert not (tmp_path / "it-ran").exists()
+
+
+@pytest.mark.parametrize(
+    "call",
+    ['getattr(torch, "sa" "ve")', 'getattr(torch, "\\163ave")', "torch . save", "torch.\\\n  save", "ops.aten.save"],
+)
+def test_torchscript_that_hides_what_it_calls(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Each is run by PyTorch as it stands."""
+    monkeypatch.chdir(tmp_path)
+    torch.jit.script(torch.nn.Identity()).save("plain.pt")  # type: ignore[no-untyped-call]
+    with zipfile.ZipFile("plain.pt") as plain, zipfile.ZipFile("m.pt", "w", zipfile.ZIP_STORED) as hostile:
+        for name in plain.namelist():
+            content = plain.read(name)
+            if name.endswith(".py"):
+                content = content.replace(
+                    b"    return input", f'    _0 = {call}(input, "it-ran")\n    return input'.encode()
+                )
+                assert b"it-ran" in content
+            hostile.writestr(name, content)
+    refused(rig, tmp_path / "m.pt", Unprocessable, "calls 'save', which reaches files", inputs=[X_OF_3])
+    assert not (tmp_path / "it-ran").exists()
 
 
 @pytest.mark.parametrize(
@@ -290,6 +410,10 @@ def _layer(values: dict[str, Any]) -> Any:
     [
         (_layer({"class_name": "Lambda"}), "has a Lambda layer, whose code would run here"),
         (_layer({"module": "os", "class_name": "system"}), "needs the class 'system', which is not Keras's own"),
+        (
+            _layer({"class_name": "StringLookup", "config": {"vocabulary": "/etc/passwd"}}),
+            "from a file of this machine",
+        ),
         (_layer({"registered_name": "mine>Own", "class_name": "Own"}), "needs the class 'Own'"),
     ],
 )

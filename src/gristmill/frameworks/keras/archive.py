@@ -56,6 +56,12 @@ def _check_class(path: Path, part: dict[str, Any]) -> None:
     name, module, registered = str(part["class_name"]), part.get("module"), part.get("registered_name")
     if name in _CODE:
         raise Unprocessable(f"{path.name} has a {name} layer, whose code would run here: {_CONVERT}.", field=name)
+    config = part.get("config")
+    if isinstance(config, dict) and isinstance(config.get("vocabulary"), str):
+        raise Unprocessable(
+            f"{path.name} has a {name} layer that reads its vocabulary from a file of this machine: save the model "
+            "with the vocabulary inside.", field=name,
+        )  # fmt: skip
     own = module is None or (isinstance(module, str) and _MODULES.fullmatch(module))
     if not own or (registered is not None and registered != name):
         raise Unprocessable(f"{path.name} needs the class {name!r}, which is not Keras's own: {_CONVERT}.", field=name)

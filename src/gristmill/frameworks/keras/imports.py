@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gristmill.core.errors import CorruptBundle, Unprocessable
+from gristmill.core.errors import Unprocessable
 from gristmill.core.types import TensorSpec
 from gristmill.frameworks.importing import Imported, ImportJob
 
@@ -29,18 +29,9 @@ class KerasImporter:
                 f"{job.source.name} is Keras's old format, which can hold code: if you trust it, `gristmill models "
                 f"convert {job.source.name} --to {job.source.stem}.keras` makes a .keras file of it.", field="source",
             )  # fmt: skip
-        from gristmill.frameworks.keras.archive import check_archive
+        from gristmill.frameworks.keras.weights import open_model, output_names
 
-        check_archive(job.source)
-        import keras
-
-        from gristmill.frameworks.keras.weights import output_names
-
-        try:
-            model = keras.saving.load_model(job.source, compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises whatever its layers raise
-            raise CorruptBundle(f"{job.source.name} cannot be opened by this Keras ({keras.__version__}).",
-                                file=job.source.name) from error  # fmt: skip
+        model = open_model(job.source, job.source.name)
         job.weights.mkdir(parents=True)
         shutil.copyfile(job.source, job.weights / "model.keras")
         inputs = _specs([tensor.name for tensor in model.inputs], model.inputs)

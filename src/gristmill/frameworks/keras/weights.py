@@ -28,10 +28,23 @@ def output_names(model: Any) -> list[str]:
 
 
 def load_model(bundle: Path, manifest: Manifest) -> Any:
-    """Checked as data before Keras opens it. Raises CorruptBundle, Unprocessable naming the layer."""
+    """Raises CorruptBundle, Unprocessable naming the layer."""
     check_backend()
-    check_archive(bundle / _PLACE)
+    return open_model(bundle / _PLACE, _PLACE)
+
+
+def open_model(path: Path, name: str) -> Any:
+    """Checked as data before Keras opens it; `name` is what errors call it. Raises CorruptBundle, Unprocessable."""
+    check_archive(path)
     try:
-        return keras.saving.load_model(bundle / _PLACE, compile=False, safe_mode=True)
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers raise
-        raise CorruptBundle(f"{_PLACE} cannot be opened by this Keras ({keras.__version__}).", file=_PLACE) from error
+        raise CorruptBundle(
+            f"{name} cannot be opened by this Keras ({keras.__version__}){_reason(error)}.", file=name
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Its first sentence, where it names no place on this machine."""
+    first = str(error).strip().partition("\n")[0].partition(". ")[0].rstrip(".:")[:200]
+    return f": {first}" if first and "/" not in first else ""

@@ -16,6 +16,7 @@ from gristmill.core.types import DTYPES, Resources, TensorSpec
 from gristmill.frameworks.rows import row_by_row
 from gristmill.frameworks.scores import scores_of
 from gristmill.frameworks.torch.program import check_program
+from gristmill.frameworks.torch.script import check_code, check_graph
 from gristmill.tasks.protocol import ModelOutput, Tensors
 
 PROGRAM, SCRIPT = "weights/model.pt2", "weights/model.pt"
@@ -102,12 +103,15 @@ def open_program(path: Path) -> torch.export.ExportedProgram:
 
 
 def open_script(path: Path) -> Any:
-    """TorchScript has an interpreter of its own and no Python. Raises CorruptBundle, Malformed, TooLarge."""
+    """Checked first: its interpreter knows no Python, but files. Raises Unprocessable, CorruptBundle, Malformed."""
     check_zip(path)
+    check_code(path)
     try:
-        return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, UnicodeDecodeError) as error:
         raise CorruptBundle(f"{path.name} is not TorchScript that this PyTorch can open.", file=path.name) from error
+    check_graph(path, module)
+    return module
 
 
 def inputs_of(program: torch.export.ExportedProgram) -> tuple[TensorSpec, ...]:

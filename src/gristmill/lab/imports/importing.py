@@ -29,6 +29,7 @@ from gristmill.lab.imports.source import opened, safe_name
 from gristmill.lab.imports.trial import (
     ROWS,
     Trial,
+    check_inputs,
     matching_inputs,
     random_inputs,
     scores_of,
@@ -88,6 +89,7 @@ def _package(spec: RunSpec, ref: ImportRef, imported: Imported, bundle: Path) ->
     adopting: Adopting = plugins.load("tasks", task)()
     draft = _manifest(spec, ref, imported, Signature(task, inputs, imported.outputs))
     labels = ref.told.labels or imported.labels
+    check_inputs(imported.inputs)
     check_names((spec.name for spec in imported.inputs), "an input")
     check_names(labels or (), "a label")
     known = ref.told.scores or imported.scores or (None if labels and task != "tensors" else "logits")

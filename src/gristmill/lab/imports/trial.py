@@ -48,7 +48,6 @@ def try_out(
     specs: Sequence[TensorSpec], infer: Callable[[Tensors], ModelOutput]
 ) -> tuple[Trial, tuple[TensorSpec, ...]]:
     """Examples that the model answers with finite numbers, and its outputs as they came. Raises Unprocessable."""
-    _check_inputs(specs)
     reason = ""
     for free, end in _ATTEMPTS:
         inputs = random_inputs(specs, ROWS, free, end)
@@ -62,7 +61,8 @@ def try_out(
     raise Unprocessable(f"The model does not answer random inputs that fit its signature: {reason}.", field="inputs")
 
 
-def _check_inputs(specs: Sequence[TensorSpec]) -> None:
+def check_inputs(specs: Sequence[TensorSpec]) -> None:
+    """Whether rows of them can be made. Raises Unprocessable."""
     if not specs:
         raise Unprocessable("The model takes nothing: a model without inputs cannot be called.", field="inputs")
     for spec in specs:
