@@ -25,7 +25,7 @@ from gristmill.frameworks.on_torch.optimisers import build_optimiser
 from gristmill.frameworks.on_torch.regularisation import MovingAverage, mixed_loss, penalty
 from gristmill.frameworks.on_torch.state import TrainingState
 from gristmill.frameworks.protocol import Trained, TrainJob, Watcher
-from gristmill.frameworks.torch.architectures.shapes import build
+from gristmill.frameworks.torch.architectures.shapes import build, laid_out
 from gristmill.frameworks.torch.own_model import build_module, save_program
 from gristmill.frameworks.training import Course, Progress, check_finite
 
@@ -166,7 +166,7 @@ def build_model(job: TrainJob) -> tuple[dict[str, Any], Shapes, nn.Module]:
     torch.manual_seed(job.seed)
     if job.own is not None:
         return architecture, shapes, build_module(job.own, architecture, shapes, example_of(job))
-    return architecture, shapes, build(job.recipe.task, architecture, shapes)
+    return architecture, shapes, laid_out(build(job.recipe.task, architecture, shapes))
 
 
 def example_of(job: TrainJob) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from gristmill.bundles.manifest import Manifest
 from gristmill.core.errors import CorruptBundle
-from gristmill.frameworks.torch.architectures.shapes import Shapes, build
+from gristmill.frameworks.torch.architectures.shapes import Shapes, build, laid_out
 
 FILE = "weights/model.safetensors"
 
@@ -28,4 +28,4 @@ def load_weights(bundle: Path, manifest: Manifest) -> nn.Module:
     except RuntimeError as error:
         name = architecture.get("name")
         raise CorruptBundle(f"{FILE} does not hold the weights of the architecture {name!r}.", file=FILE) from error
-    return module.eval()
+    return laid_out(module).eval()
