@@ -462,6 +462,23 @@ def test_a_saved_model_that_reaches_beyond_its_graph(rig: Rig, tmp_path: Path, o
     refused(rig, folder, Unprocessable, f"operator '{operator}'")
 
 
+def test_a_saved_model_that_changes_while_it_answers(rig: Rig, tmp_path: Path) -> None:
+    import tensorflow as tf
+
+    class Counting(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, "x")])
+        def serve(self, x: Any) -> Any:
+            return {"y": x + self.calls.assign_add(1.0)}
+
+    module = Counting()
+    tf.saved_model.save(module, str(tmp_path / "saved"), {"serving_default": module.serve.get_concrete_function()})
+    refused(rig, tmp_path / "saved", Unprocessable, "changes its own variables while it answers")
+
+
 def _mlflow(folder: Path, flavours: dict[str, Any]) -> Path:
     folder.mkdir()
     (folder / "MLmodel").write_text(json.dumps({"flavors": flavours}))

@@ -9,7 +9,10 @@ from typing import Any
 
 from gristmill.core.errors import Unprocessable
 
-GROUPS = ("tasks", "trainers", "runtimes", "importers", "converters", "exporters", "explainers", "dialects", "engines")
+GROUPS = (
+    "tasks", "architectures", "trainers", "runtimes", "importers", "converters", "exporters", "explainers", "dialects",
+    "engines",
+)  # fmt: skip
 
 
 @cache

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from gristmill.core import plugins
 from gristmill.core.errors import Unprocessable
 from gristmill.frameworks.protocol import TrainJob
 from gristmill.tasks.series import ScaleSeries
@@ -83,8 +84,15 @@ def build_architecture(folder: str, framework: str, task: str, architecture: dic
 
 
 def _architectures(folder: str, framework: str, task: str) -> dict[str, Any]:
-    name = f"{folder}.{task.replace('-', '_')}"
-    if importlib.util.find_spec(name) is None:
+    """Those of this package, and what others have registered as `torch.my-task` or `torch.my-task.anything`."""
+    found: dict[str, Any] = {}
+    own = f"{folder}.{task.replace('-', '_')}"
+    if importlib.util.find_spec(own) is not None:
+        found |= importlib.import_module(own).ARCHITECTURES
+    wanted = f"{folder.split('.')[-2]}.{task}"
+    for name in plugins.names("architectures"):
+        if f"{name}.".startswith(f"{wanted}."):
+            found |= plugins.load("architectures", name)
+    if not found:
         raise Unprocessable(f"{framework} has no architecture for the task {task!r}.", field="task", got=task)
-    architectures: dict[str, Any] = importlib.import_module(name).ARCHITECTURES
-    return architectures
+    return found

@@ -7,9 +7,10 @@ from pathlib import Path as Folder
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from gristmill.bundles.manifest import Manifest
-from gristmill.core.errors import CorruptBundle
+from gristmill.core.errors import CorruptBundle, Unprocessable
 from gristmill.core.types import Resources
 from gristmill.frameworks.on_tensorflow.compiled import Compiled
 from gristmill.frameworks.on_tensorflow.devices import use_granted
@@ -29,7 +30,13 @@ class TensorFlowRuntime:
             raise CorruptBundle(f"The SavedModel has no signature {SERVING!r}.", file="weights/saved_model")
         self._model, self._serve, self._scores = model, model.signatures[SERVING], scores
         specs = list(self._serve.structured_input_signature[1].values())
-        self._compiled = Compiled(lambda given: self._serve(**given), specs, resources)
+        try:
+            self._compiled = Compiled(lambda given: self._serve(**given), specs, resources)
+        except (ValueError, tf.errors.OpError) as error:
+            raise Unprocessable(
+                "The SavedModel's graph cannot be frozen: it changes its own variables while it answers, or holds "
+                "constants that do not fit the memory; export a graph that only computes.", field="source",
+            ) from error  # fmt: skip
 
     @classmethod
     def load(cls, bundle: Folder, manifest: Manifest, resources: Resources) -> TensorFlowRuntime:
