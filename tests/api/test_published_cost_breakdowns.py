@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from gristmill.cli.main import run
 from gristmill.client.sync import Client
 from gristmill.core.errors import Unprocessable
 from tests.api.conftest import Door, registered
@@ -18,7 +19,7 @@ GRIDS = {"jean-zay": "57g", "us-mean": "385g", "epa-2018": "432.7271g", "iowa": 
 @pytest.fixture(scope="module")
 def lab(door: Door) -> Iterator[Client]:
     """Models that others made, as the registry would hold them; rates of their own, which no other test's work has."""
-    for name in ("bloom", "llama-1", "llama-2", "strubell", "gpt-3", "deepseek-v3", "frontier"):
+    for name in ("bloom", "llama-1", "llama-2", "strubell", "gpt-3", "deepseek-v3", "frontier", "meena"):
         registered(door, name, 1)
     with door.client() as client:
         for site, grams in GRIDS.items():
@@ -131,6 +132,25 @@ def test_a_frontier_model_s_cost_falls_apart_as_cottier_et_al_say(lab: Client) -
     (whole,) = (row for row in lab.books.report("cost")["rows"] if row["version"] == "frontier@1")
     assert whole["compute_micro"] == hardware == 47 * MILLION
     assert lab.books.check()["problems"] == []
+
+
+def test_the_command_line_tells_the_same(
+    lab: Client, door: Door, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Patterson et al. (2021), table 4, Meena: 232 MWh with a PUE of 1.09; its interconnect for a quarter of a year."""
+    monkeypatch.setenv("GRISTMILL_URL", door.url)
+    monkeypatch.setenv("GRISTMILL_API_KEY", door.key)
+    kwh = repr(232_000 / 1.09)
+    assert run(["books", "compute", "--on", "meena@1", "--kwh", kwh, "--pue", "1.09", "--basis", "modelled"]) == 0
+    assert run(["books", "hardware", "--name", "interconnect", "--amount", "1460USD", "--life-days", "1460",
+                "--days", "91.25", "--share", "0.5", "--on", "meena@1"]) == 0  # fmt: skip
+    capsys.readouterr()
+    assert run(["books", "report", "inputs", "--model", "meena"]) == 0
+    shown = capsys.readouterr().out
+    assert "232,000" in shown
+    assert inputs(lab, "version:meena@1")["compute.hardware:interconnect"]["cost_micro"] == 45_625_000
+    assert run(["books", "report", "inputs", "--model", "nobody"]) == 1
+    assert capsys.readouterr().err.startswith("There is no model 'nobody'")
 
 
 @pytest.mark.parametrize(
