@@ -42,7 +42,7 @@ def invoice_view(invoice: dict[str, Any]) -> RenderableType:
         "ENDPOINT": "endpoint",
         "VERSION": "version",
         "ITEM": "item",
-        "QUANTITY": "quantity",
+        "QUANTITY": lambda row: _plain(row["quantity"]),
         "PRICE": "price",
         "AMOUNT": lambda row: money(None if row["price"] is None else row["amount_micro"], row["currency"]),
     }
@@ -80,7 +80,7 @@ def _amount(posting: dict[str, Any]) -> str:
 def _quantity(posting: dict[str, Any]) -> str:
     if posting.get("quantity") is None:
         return ""
-    return f"{text(posting['quantity'])} {posting.get('unit') or ''} ({posting['basis']})"
+    return f"{_plain(posting['quantity'])} {posting.get('unit') or ''} ({posting['basis']})"
 
 
 def report_view(report: dict[str, Any]) -> RenderableType:
@@ -131,6 +131,11 @@ def _figure(key: str, value: Any, currency: str | None) -> str:
         )
     if isinstance(value, str) and "_per_" in key:
         return f"{value} {currency or ''}".rstrip()
-    if isinstance(value, float) and 1000 <= abs(value) < 1e15:  # no power of ten where people count in thousands
+    return _plain(value)
+
+
+def _plain(value: Any) -> str:
+    """No power of ten where people count in thousands."""
+    if isinstance(value, float) and 1000 <= abs(value) < 1e15:
         return f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else text(value)
