@@ -86,7 +86,7 @@ class Platform:
         return Client(url=self.control_url, key=self.key, inference_url=self.inference_url)
 
     def up(self) -> None:
-        self.cli("up")
+        self.cli("up", timeout=240)
 
     def down(self) -> None:
         self.cli("down", check=False)

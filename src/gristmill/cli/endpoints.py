@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from gristmill.cli import adapters
 from gristmill.cli.arguments import replica_count
 from gristmill.cli.connection import connect
-from gristmill.cli.formats import moment
+from gristmill.cli.formats import duration, moment
 from gristmill.cli.logs import Follow, Lines, check_followed, print_by_replica, print_text
 from gristmill.cli.output import AsJson, Fields, facts, show, table
 
@@ -148,7 +148,9 @@ def _written(figures: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _percentiles(times: dict[str, float] | None, of: str = "") -> str | None:
-    return ", ".join(f"{name} {1000 * value:.3g} ms" for name, value in times.items()) + of if times else None
+    """Of less than a second with three digits: a token takes a few milliseconds."""
+    told = {name: f"{1000 * value:.3g} ms" if value < 1 else duration(value) for name, value in (times or {}).items()}
+    return ", ".join(f"{name} {value}" for name, value in told.items()) + of if told else None
 
 
 def _trial(runtime: dict[str, Any]) -> list[RenderableType]:

@@ -19,7 +19,7 @@ from gristmill.core.files import write_atomic
 from gristmill.core.processes import living
 from gristmill.core.settings import Settings
 
-START_WITHIN_S = 60.0
+START_WITHIN_S = 180.0  # one that ended is told at once; a busy machine starts it all the same
 LOG = "controller.log"
 Say = Callable[[str], None]
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 
 from gristmill.control import pings, records
 from gristmill.control.platform import Platform
+from gristmill.control.replica_adapters import ReplicaAdapters
 from gristmill.control.replica_periods import Periods
 from gristmill.control.restarts import Starts
 from gristmill.control.runtimes import installed
 from gristmill.control.state import REPLICA_SOCKETS, Endpoint, Replica, replica_socket
+from gristmill.control.unpacking import Unpacking
 from gristmill.core.errors import CorruptBundle, GristmillError, NotFound
 from gristmill.core.files import keep_newest, write_atomic
 from gristmill.core.ids import new_id
-from gristmill.core.supervision import Adapt, Adapted, Pong, ask
-from gristmill.core.types import AdapterRef, ReplicaSpec, Resources
+from gristmill.core.supervision import Pong
+from gristmill.core.types import ReplicaSpec, Resources
 from gristmill.engines.protocol import Engine, ProcessSpec
-from gristmill.registry import bundles
 
 logger = logging.getLogger(__name__)
 MODULE = "gristmill.serving.worker"
@@ -38,11 +38,9 @@ class Replicas:
         self._heard: dict[str, pings.Heard[Pong]] = {}
         self._starts: dict[str, Starts] = defaultdict(Starts)
         self._periods = Periods(platform)
-        self._unpacker = ThreadPoolExecutor(2, "unpack")  # gigabytes take a while: the look at everything else goes on
-        self._unpacking: dict[str, Future[object]] = {}  # by digest
-        self._unreadable: set[str] = set()  # digests of adapters whose stored content is corrupt
+        self._unpacking = Unpacking(platform)
+        self._adapters = ReplicaAdapters(self._unpacking)
         self._ready: set[str] = set()  # of the last look
-        self._wanted: dict[tuple[str, str, str], tuple[AdapterRef, ...]] = {}  # by tenant, endpoint, digest
 
     def add(self, endpoint: Endpoint) -> None:
         """One more replica of what the endpoint is to serve; the next step starts it."""
@@ -65,10 +63,7 @@ class Replicas:
         """Look after every living replica; `pushed`: the gateways know which ones drain."""
         with self._platform.database.read() as connection:
             live = records.live_replicas(connection)
-            self._wanted = {
-                (one.tenant, one.name, one.target.digest): one.target.adapters
-                for one in records.all_endpoints(connection)
-            }
+            self._adapters.want(records.all_endpoints(connection))
         for replica in live:
             try:
                 if replica.state == "draining":
@@ -138,32 +133,7 @@ class Replicas:
         if (pong.adapters, pong.refused) != (replica.adapters, replica.refused):
             told = {**replica.resources, "adapters": pong.adapters, "refused": pong.refused}
             self._update(replica, resources=told)
-        wanted = self._adapters(replica)
-        there = {**pong.adapters, **dict.fromkeys(pong.refused, "")}
-        goes = any(name not in {one.name for one in wanted} for name in there)
-        comes = any(there.get(one.name) not in (one.digest, "") for one in wanted)
-        if (comes or (goes and pushed)) and self._adapters_unpacked(replica):
-            try:
-                ask(self._socket(replica), Adapt(wanted), Adapted)
-            except (OSError, EOFError) as error:
-                logger.warning("replica %s was not told of its adapters: %s", replica.id, error)
-
-    def _adapters(self, replica: Replica) -> tuple[AdapterRef, ...]:
-        """What it is to have; an older version's replicas keep what they have until they go."""
-        wanted = self._wanted.get((replica.tenant, replica.endpoint, replica.digest), ())
-        return tuple(msgspec.structs.replace(one, folder=str(self._bundle(one.digest))) for one in wanted)
-
-    def _adapters_unpacked(self, replica: Replica) -> bool:
-        """Whether all that can be is: of one whose stored content is corrupt, the worker says so, and serves on."""
-        for adapter in self._adapters(replica):
-            if not Path(adapter.folder).exists() and adapter.digest not in self._unreadable:
-                try:
-                    if not self._unpacked(adapter.digest):
-                        return False
-                except (CorruptBundle, NotFound) as error:
-                    logger.error("the adapter %s is not unpacked: %s", adapter.model, error.message)
-                    self._unreadable.add(adapter.digest)
-        return True
+        self._adapters.bring(replica, pong, self._socket(replica), pushed)
 
     def _restart(self, replica: Replica, folder: Path) -> None:
         if replica.ready_at is None and (reason := _failure(folder)) is not None:
@@ -176,7 +146,7 @@ class Replicas:
                 f"`gristmill endpoints logs {replica.endpoint}` shows what it wrote.",
             )  # fmt: skip
             return
-        if not starts.due() or not self._adapters_unpacked(replica) or not self._unpacked(replica.digest):
+        if not (starts.due() and self._adapters.unpacked(replica) and self._unpacking.done(replica.digest)):
             return
         starts.note()
         if replica.state == "ready" or starts.count > 1:
@@ -186,27 +156,14 @@ class Replicas:
             heard.forget()
         self._start(replica, folder)
 
-    def _unpacked(self, digest: str) -> bool:
-        """Whether the bundle lies whole in its folder, verified just now. Raises what unpacking it raised."""
-        unpacking = self._unpacking.get(digest)
-        if unpacking is None:
-            unpacking = self._unpacker.submit(bundles.unpack, digest, self._platform.blobs, self._bundle(digest))
-            self._unpacking[digest] = unpacking
-            unpacking.add_done_callback(lambda _: self._platform.wake())
-        if not unpacking.done():
-            return False
-        del self._unpacking[digest]
-        unpacking.result()
-        return True
-
     def _start(self, replica: Replica, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         spec = ReplicaSpec(
             id=replica.id, tenant=replica.tenant, endpoint=replica.endpoint, model=replica.model, digest=replica.digest,
-            bundle=str(self._bundle(replica.digest)), socket=self._socket(replica), resources=replica.granted,
+            bundle=str(self._unpacking.folder(replica.digest)), socket=self._socket(replica), resources=replica.granted,
             log_level=self._platform.settings.log_level, runtime=replica.runtime,
             trials=str(self._platform.settings.trials), environments=installed(self._platform.settings.runtimes),
-            adapters=self._adapters(replica), served=replica.ready_at is not None,
+            adapters=self._adapters.of(replica), served=replica.ready_at is not None,
         )  # fmt: skip
         write_atomic(folder / "replica.json", msgspec.json.encode(spec))
         (folder / "failure.json").unlink(missing_ok=True)
@@ -258,18 +215,14 @@ class Replicas:
         for left in set(settings.sockets.glob(REPLICA_SOCKETS)) - {Path(self._socket(replica)) for replica in live}:
             left.unlink(missing_ok=True)
         digests = {replica.digest for replica in live}
-        digests |= {adapter.digest for replica in live for adapter in self._adapters(replica)}
-        kept = {self._bundle(digest).name for digest in digests}
-        keep_newest(settings.bundles, kept, _ENDED_KEPT)
+        digests |= {adapter.digest for replica in live for adapter in self._adapters.of(replica)}
+        self._unpacking.tidy(digests, _ENDED_KEPT)
 
     def _forget(self, live: set[str]) -> None:
         for gone in self._heard.keys() - live:
             self._heard.pop(gone).stop()
         for gone in self._starts.keys() - live:
             del self._starts[gone]
-
-    def _bundle(self, digest: str) -> Path:
-        return self._platform.settings.bundles / digest.removeprefix("sha256:")
 
     def _folder(self, replica: Replica) -> Path:
         return self._platform.settings.replicas / replica.id
