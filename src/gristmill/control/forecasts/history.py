@@ -113,8 +113,8 @@ def _inputs(model: str, found: Sequence[Attempt], asked: Iterable[str]) -> tuple
         raise Unprocessable("Search is weighed against other inputs: ask for one of them too, as with rows.")
     if not names:
         raise Unprocessable(
-            f"The {len(found)} versions of {model!r} that were tested have fewer than {_LEAST_VALUES} values of "
-            f"{', '.join(wanted)}: train some on a share of the rows with --set data.fraction=0.1."
+            f"{', '.join(wanted).capitalize()} have fewer than {_LEAST_VALUES} values each among the tested versions "
+            f"({len(found)}) of {model!r}: train some on a share of the rows with --set data.fraction=0.1."
         )
     return names, notes
 
