@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -462,21 +463,28 @@ def test_a_saved_model_that_reaches_beyond_its_graph(rig: Rig, tmp_path: Path, o
     refused(rig, folder, Unprocessable, f"operator '{operator}'")
 
 
-def test_a_saved_model_that_changes_while_it_answers(rig: Rig, tmp_path: Path) -> None:
+def _saved_model(folder: Path, compute: Callable[[Any, Any], Any]) -> Path:
+    """`compute(variable, x)` as a SavedModel of one variable."""
     import tensorflow as tf
 
-    class Counting(tf.Module):  # type: ignore[misc]
-        def __init__(self) -> None:
-            super().__init__()
-            self.calls = tf.Variable(0.0)
+    module = tf.Module()
+    module.variable = tf.Variable(tf.zeros([3]))
+    given = tf.TensorSpec([None, 3], tf.float32, "x")
+    serve = tf.function(lambda x: {"y": compute(module.variable, x)}, input_signature=[given])
+    tf.saved_model.save(module, str(folder), {"serving_default": serve.get_concrete_function()})
+    return folder
 
-        @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, "x")])
-        def serve(self, x: Any) -> Any:
-            return {"y": x + self.calls.assign_add(1.0)}
 
-    module = Counting()
-    tf.saved_model.save(module, str(tmp_path / "saved"), {"serving_default": module.serve.get_concrete_function()})
-    refused(rig, tmp_path / "saved", Unprocessable, "changes its own variables while it answers")
+def test_a_saved_model_that_changes_while_it_answers(rig: Rig, tmp_path: Path) -> None:
+    folder = _saved_model(tmp_path / "saved", lambda variable, x: x + variable.assign_add([1.0, 1.0, 1.0]))
+    refused(rig, folder, Unprocessable, "changes its own variables while it answers")
+
+
+def test_a_saved_model_whose_variables_are_cut_off(rig: Rig, tmp_path: Path) -> None:
+    folder = _saved_model(tmp_path / "saved", lambda variable, x: x + variable)
+    (data,) = (folder / "variables").glob("*.data*")
+    data.write_bytes(data.read_bytes()[:2])
+    refused(rig, folder, CorruptBundle, "cannot be opened as a SavedModel")
 
 
 def _mlflow(folder: Path, flavours: dict[str, Any]) -> Path:

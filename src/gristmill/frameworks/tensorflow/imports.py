@@ -35,6 +35,6 @@ def _parameters(folder: Path) -> int:
         return 0
     try:
         found = tf.train.list_variables(str(folder / "variables" / "variables"))
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, LookupError, ValueError) as error:
         raise CorruptBundle("The SavedModel's variables cannot be read.", file="variables") from error
     return sum(math.prod(shape) for name, shape in found if not name.startswith("_"))

@@ -47,5 +47,5 @@ def load_saved_model(bundle: Path, manifest: Manifest) -> Any:
     read_graph(bundle / _PLACE)
     try:
         return tf.saved_model.load(str(bundle / _PLACE))
-    except (tf.errors.OpError, OSError, ValueError, KeyError) as error:
+    except (tf.errors.OpError, OSError, LookupError, ValueError) as error:
         raise CorruptBundle(f"{_PLACE} cannot be opened as a SavedModel.", file=_PLACE) from error
