@@ -8,7 +8,7 @@ import msgspec
 
 from gristmill.core.files import write_atomic
 
-_DISTURBED = 0.15  # share of waiting; alone on two cores engines wait for 1 to 5 %
+_DISTURBED = 0.15  # share of waiting; with ten other busy processes on two cores it was 0.72 to 0.85
 AUTO = "auto"  # in a runtime's place: the one that a trial chooses
 
 
