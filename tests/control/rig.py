@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from gristmill.control.access import FIRST_TENANT, Caller
+from gristmill.control.controller import Controller
 from gristmill.control.platform import Platform
 from gristmill.control.scheduler import Scheduler
 from gristmill.core.processes import living
@@ -111,6 +112,12 @@ def until(step: Callable[[], object], condition: Callable[[], object], within_s:
         assert time.monotonic() < deadline, "not in time"
         step()
         time.sleep(0.02)
+
+
+def stop_asking(controller: Controller) -> None:
+    """A process that dies asks nobody any more; hundreds of controllers in one process would."""
+    for heard in (*controller._gateways._heard.values(), *controller._replicas._heard.values()):
+        heard.stop()
 
 
 def pid_of(folder: Path) -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gristmill.control.controller import Controller
-from tests.control.rig import BY, StandInEngine, add_version, open_platform, pid_of
+from tests.control.rig import BY, StandInEngine, add_version, open_platform, pid_of, stop_asking
 from tests.running import eventually
 
 
@@ -41,4 +41,5 @@ def test_where_nothing_moves_it_looks_seldom_and_still_sees_a_death_at_once(
     finally:
         platform.stop()
         thread.join(30)
+        stop_asking(controller)
         platform.database.close()

@@ -13,7 +13,7 @@ from gristmill.control.platform import Platform
 from gristmill.control.state import REPLICA_SOCKETS
 from gristmill.core.errors import Conflict, NotFound, Unprocessable
 from gristmill.core.routes import read_snapshot
-from tests.control.rig import BY, StandInEngine, add_version, open_platform, pid_of, until
+from tests.control.rig import BY, StandInEngine, add_version, open_platform, pid_of, stop_asking, until
 from tests.control.stand_ins import BROKEN, SLOW
 
 TENANT = BY.tenant
@@ -27,12 +27,19 @@ class Served:
         self.platform = open_platform(home)
         for card in ("first", "second", BROKEN):  # wine@1, wine@2 and wine@3, which does not load
             add_version(self.platform, versions / card.replace(" ", "-"), card)
-        self.restart()
+        self.begin()
+
+    def begin(self) -> None:
+        self.engine = StandInEngine()
+        self.controller = Controller(self.platform, self.engine)
 
     def restart(self) -> None:
         """A new controller, as after a kill -9 of the old one: it knows what the database and the folders hold."""
-        self.engine = StandInEngine()
-        self.controller = Controller(self.platform, self.engine)
+        self.end()
+        self.begin()
+
+    def end(self) -> None:
+        stop_asking(self.controller)
 
     def until(self, condition: Callable[[], object], within_s: float = 20.0) -> None:
         until(self.controller.step, condition, within_s)
@@ -57,6 +64,7 @@ class Served:
 def served(home: Path, tmp_path: Path) -> Iterator[Served]:
     served = Served(home, tmp_path / "versions")
     yield served
+    served.end()
     served.platform.database.close()
 
 

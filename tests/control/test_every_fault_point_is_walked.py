@@ -27,7 +27,7 @@ from gristmill.core.routes import read_snapshot
 from gristmill.core.types import UsageRecord
 from gristmill.registry import versions
 from gristmill.store.journal import Journal
-from tests.control.rig import BY, ROOT, StandInEngine, add_version, open_platform, pid_of, until
+from tests.control.rig import BY, ROOT, StandInEngine, add_version, open_platform, pid_of, stop_asking, until
 
 POINTS = (
     "blobs.after-put", "bundles.before-unpack", "bundles.after-unpack", "endpoints.before-change",
@@ -65,6 +65,7 @@ def live(home: Path) -> Platform:
         controller._leases.grant(lease)
     for _ in range(2):
         controller._shipper.ship()
+    stop_asking(controller)
     return platform
 
 
