@@ -11,9 +11,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from gristmill.cli.formats import money, utc
-from gristmill.cli.output import Fields, facts, fits, table, text, title
+from gristmill.cli.output import Columns, Fields, facts, fits, table, text, title
 
-_ZERO_WIDTH = "\u200b"
 _MEMORANDUM = "XXX"  # no currency: the line holds a quantity alone
 
 
@@ -100,14 +99,8 @@ def rows_view(rows: list[dict[str, Any]]) -> RenderableType:
     if not rows or fits(rows, fields):
         return table(rows, fields, empty="Nothing to report yet.")
     head, *rest = keys
-    names: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        name = str(row[head])
-        while name in names:  # headings must differ, and be copied as they are where they do
-            name += _ZERO_WIDTH
-        names[name] = row
-    turned = [{"": _heading(key)} | {name: _cell(key, row) for name, row in names.items()} for key in rest]
-    sideways: Fields = {"": "", **{name: name for name in names}}
+    turned = [{"": _heading(key)} | {str(n): _cell(key, row) for n, row in enumerate(rows)} for key in rest]
+    sideways: Columns = [("", ""), *((str(row[head]), str(n)) for n, row in enumerate(rows))]
     if fits(turned, sideways):
         return table(turned, sideways)
     return Group(*(facts({_heading(key): _cell(key, row) for key in keys} | {"": ""}) for row in rows))

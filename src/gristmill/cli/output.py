@@ -16,6 +16,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document an
 Row = Mapping[str, Any]
 Field = str | Callable[[Any], Any]  # a key of the row, or what makes the cell from it
 Fields = Mapping[str, Field]  # by heading
+Columns = Sequence[tuple[str, Field]]  # the same where headings may be alike
 
 _GAP = 2  # spaces between columns
 WHOLE = 20  # characters: a cell up to here is not broken over lines
@@ -34,13 +35,14 @@ def show(document: Any, as_json: bool, view: Callable[[Any], RenderableType]) ->
         console.print(view(document), crop=False)  # a line too long for the terminal goes on below: no amount is cut
 
 
-def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -> RenderableType:
+def table(rows: Iterable[Row], fields: Fields | Columns, *, empty: str = "Nothing yet.") -> RenderableType:
     """One line a row; `fields` maps a heading to the row's key, or to a function of the row."""
-    cells = [[_cell(row, field) for field in fields.values()] for row in rows]
+    columns = _columns(fields)
+    cells = [[_cell(row, field) for _, field in columns] for row in rows]
     if not cells:
         return empty
     made = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for number, heading in enumerate(fields):
+    for number, (heading, _) in enumerate(columns):
         longest = max(_longest_word(heading), *(_width(line[number]) for line in cells))
         # names and amounts stay in one piece, headings and text fold
         made.add_column(heading, overflow="fold", min_width=longest if longest <= WHOLE else None)
@@ -49,12 +51,16 @@ def table(rows: Iterable[Row], fields: Fields, *, empty: str = "Nothing yet.") -
     return made
 
 
-def fits(rows: Sequence[Row], fields: Fields) -> bool:
+def fits(rows: Sequence[Row], fields: Fields | Columns) -> bool:
     """Whether the table's cells fit side by side without a break; headings may fold at spaces."""
-    columns = [
-        max(_longest_word(heading), *(_width(_cell(row, field)) for row in rows)) for heading, field in fields.items()
+    widths = [
+        max(_longest_word(heading), *(_width(_cell(row, field)) for row in rows)) for heading, field in _columns(fields)
     ]
-    return sum(columns) + _GAP * (len(columns) - 1) <= console.width
+    return sum(widths) + _GAP * (len(widths) - 1) <= console.width
+
+
+def _columns(fields: Fields | Columns) -> Columns:
+    return list(fields.items()) if isinstance(fields, Mapping) else fields
 
 
 def _longest_word(heading: str) -> int:
